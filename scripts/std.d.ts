@@ -109,14 +109,3 @@ declare module "@std/cli/parse-args" {
   }
   export function parseArgs(args: string[], options?: ParseOptions): Args;
 }
-
-declare module "@std/text/closest-string" {
-  export function closestString(
-    givenWord: string,
-    possibleWords: readonly string[],
-    options?: {
-      readonly caseSensitive?: boolean;
-      readonly compareFn?: (a: string, b: string) => number;
-    },
-  ): string;
-}

@@ -1,0 +1,71 @@
+/**
+ * belay: arguments → command → exit code.
+ *
+ * @module
+ */
+import type { Command } from "./runtime/cli/command.ts";
+import { CommandError } from "./runtime/cli/command_error.ts";
+import { COMMANDS } from "./runtime/cli/command_table.ts";
+import { describeError, describeStack } from "./runtime/cli/describe_error.ts";
+import { GLOBAL_FLAGS, readGlobals, readLogOptions } from "./runtime/cli/global_flags.ts";
+import { type ParsedArguments, parseFlags } from "./runtime/cli/parse_flags.ts";
+import { StdoutClosedError } from "./runtime/cli/write_stdout.ts";
+import { writeToStderr } from "./runtime/log/handlers.ts";
+import type { Logger } from "./runtime/log/logger.ts";
+import { openLog } from "./runtime/log/open_log.ts";
+
+/** Runs one command line and returns belay's exit code. It reports failures and never throws. */
+export async function main(args: readonly string[]): Promise<number> {
+  const global = parseFlags(args, GLOBAL_FLAGS);
+  const logOptions = readLogOptions(global.flags);
+  const log = openLog(logOptions);
+  try {
+    return await dispatch(global, log);
+  } catch (error) {
+    if (!(error instanceof StdoutClosedError)) {
+      const message = describeError(error);
+      log.error(message);
+      log.debug(describeStack(error));
+      // Some clients read the log, others stderr; runc serves both.
+      if (logOptions.log !== undefined) writeToStderr(message);
+    }
+    return error instanceof CommandError ? error.exitCode : 1;
+  }
+}
+
+async function dispatch(global: ParsedArguments, log: Logger): Promise<number> {
+  if (global.problem !== undefined) return await usage(global.problem);
+  if (global.flags.bool("version")) {
+    return (await import("./runtime/cli/version.ts")).printVersion();
+  }
+  const [name, ...rest] = global.rest;
+  if (global.help || name === undefined || name === "help" || name === "h") {
+    return (await import("./runtime/cli/help.ts")).printHelp(global.help ? name : rest[0]);
+  }
+  const command = COMMANDS.find((each) => each.name === name);
+  if (command === undefined) {
+    throw (await import("./runtime/cli/usage_error.ts")).unknownCommand(name);
+  }
+  const local = parseFlags(rest, command.flags);
+  if (local.problem !== undefined) return await usage(local.problem, command);
+  if (local.help) return (await import("./runtime/cli/help.ts")).printHelp(name);
+  if (local.rest.length < command.args.min || local.rest.length > command.args.max) {
+    throw (await import("./runtime/cli/usage_error.ts")).wrongArguments(command, local.rest);
+  }
+  for (const flag of local.withoutEffect) log.info(`--${flag.name}: ${flag.noEffect}`);
+  const globals = readGlobals(global.flags);
+  const { run } = await command.load();
+  try {
+    return await run({ globals, flags: local.flags, args: local.rest, log });
+  } catch (cause) {
+    if (cause instanceof StdoutClosedError) throw cause;
+    const exitCode = cause instanceof CommandError ? cause.exitCode : 1;
+    throw new CommandError(`belay ${name} failed`, { cause, exitCode });
+  }
+}
+
+async function usage(problem: CommandError, command?: Command): Promise<never> {
+  throw (await import("./runtime/cli/usage_error.ts")).usageError(problem, command);
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

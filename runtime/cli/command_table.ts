@@ -1,0 +1,173 @@
+// What belay can do, as data. It is read at every start: no import but lazy ones and types.
+import type { Command, Flag } from "./command.ts";
+
+const ID = "<container-id>";
+
+const BUNDLE: Flag = {
+  name: "bundle",
+  short: "b",
+  value: "DIR",
+  help: "the bundle: the directory of config.json (default: the current one)",
+};
+
+/** What `create` and `run` have in common. */
+const CREATE_FLAGS: readonly Flag[] = [
+  BUNDLE,
+  {
+    name: "console-socket",
+    value: "SOCKET",
+    help: "send the master of the container's terminal to this unix socket",
+  },
+  { name: "pid-file", value: "FILE", help: "write the container's pid to FILE" },
+  {
+    name: "no-pivot",
+    help: "do not use pivot_root(2); for a rootfs on a ramdisk, and less secure",
+  },
+  {
+    name: "no-new-keyring",
+    help: "let the container keep the caller's session keyring",
+  },
+  {
+    name: "preserve-fds",
+    value: "N",
+    default: "0",
+    least: 0,
+    help: "pass N more file descriptors to the container, from 3 on",
+  },
+];
+
+/** Every command, in the order of a container's life, then the others. */
+export const COMMANDS: readonly Command[] = [
+  {
+    name: "create",
+    summary: "make a container that waits for its start",
+    usage: ID,
+    description: "Sets up everything that config.json asks for and leaves a process behind that " +
+      "waits. `belay start` makes it execute process.args.",
+    flags: CREATE_FLAGS,
+    args: { min: 1, max: 1 },
+    load: () => import("../commands/create.ts"),
+  },
+  {
+    name: "start",
+    summary: "execute process.args in a created container",
+    usage: ID,
+    description: "Fails when the program cannot be executed, and says why.",
+    flags: [],
+    args: { min: 1, max: 1 },
+    load: () => import("../commands/start.ts"),
+  },
+  {
+    name: "state",
+    summary: "print a container's state as JSON",
+    usage: ID,
+    flags: [],
+    args: { min: 1, max: 1 },
+    load: () => import("../commands/state.ts"),
+  },
+  {
+    name: "kill",
+    summary: "send a signal to a container's first process",
+    usage: `${ID} [signal]`,
+    description: "The signal is a name, with or without SIG, or a number; TERM when none is given.",
+    flags: [
+      { name: "all", short: "a", help: "send it to every process of the container" },
+    ],
+    args: { min: 1, max: 2 },
+    load: () => import("../commands/kill.ts"),
+  },
+  {
+    name: "delete",
+    summary: "release everything that a stopped container holds",
+    usage: ID,
+    flags: [
+      {
+        name: "force",
+        short: "f",
+        help: "kill it first when it still runs; succeed when it is not there",
+      },
+    ],
+    args: { min: 1, max: 1 },
+    load: () => import("../commands/delete.ts"),
+  },
+  {
+    name: "run",
+    summary: "create, start, wait and delete in one",
+    usage: ID,
+    description: "Passes signals on to the container and exits with its exit code, or with 128 + " +
+      "the number of the signal that ended it.",
+    flags: [
+      ...CREATE_FLAGS,
+      { name: "detach", short: "d", help: "do not wait for the container" },
+      { name: "keep", help: "do not delete the container when it has ended" },
+      {
+        name: "no-subreaper",
+        help: "accepted for runc's sake: belay never is a subreaper",
+        noEffect: "belay never makes itself a subreaper",
+      },
+    ],
+    args: { min: 1, max: 1 },
+    load: () => import("../commands/run.ts"),
+  },
+  {
+    name: "list",
+    summary: "list the containers below the state root",
+    usage: "",
+    flags: [
+      {
+        name: "format",
+        short: "f",
+        value: "FORMAT",
+        default: "table",
+        choices: ["table", "json"],
+        help: "table or json",
+      },
+      { name: "quiet", short: "q", help: "print ids only" },
+    ],
+    args: { min: 0, max: 0 },
+    load: () => import("../commands/list.ts"),
+  },
+  {
+    name: "spec",
+    summary: "write a config.json to begin with",
+    usage: "",
+    description: "The container it describes executes sh on a terminal. An existing config.json " +
+      "is never overwritten.",
+    flags: [
+      { ...BUNDLE, help: "where config.json is written to (default: the current directory)" },
+      { name: "rootless", help: "for a user who is not root: a user namespace, no cgroups" },
+    ],
+    args: { min: 0, max: 0 },
+    load: () => import("../commands/spec.ts"),
+  },
+  {
+    name: "check",
+    summary: "tell what this kernel offers and what belay uses of it",
+    usage: "",
+    flags: [{ name: "json", help: "print JSON instead of a table" }],
+    args: { min: 0, max: 0 },
+    load: () => import("../commands/check.ts"),
+  },
+  {
+    name: "plan",
+    summary: "print the system calls that a container would take",
+    usage: "",
+    description: "Reads the bundle and makes nothing; root is not needed.",
+    flags: [BUNDLE, { name: "json", help: "print JSON instead of text" }],
+    args: { min: 0, max: 0 },
+    load: () => import("../commands/plan.ts"),
+  },
+];
+
+/** runc's other commands: known, so that the error can say so; podman asks `checkpoint --help`. */
+export const MISSING_COMMANDS: readonly string[] = [
+  "checkpoint",
+  "events",
+  "exec",
+  "features",
+  "pause",
+  "ps",
+  "restore",
+  "resume",
+  "update",
+];

@@ -1,0 +1,64 @@
+import { formatRecord, type LogFormat } from "./format_record.ts";
+import type { LogHandler, LogRecord } from "./logger.ts";
+
+/** Writes to stderr: plainly on a terminal, else in `format`. */
+export class StderrHandler implements LogHandler {
+  readonly #format: LogFormat;
+
+  /** `plain` is also allowed where no client reads along. */
+  constructor(format: LogFormat) {
+    this.#format = format;
+  }
+
+  /** Writes one line. */
+  handle(record: LogRecord): void {
+    const format = this.#format === "text" && Deno.stderr.isTerminal() ? "plain" : this.#format;
+    writeToStderr(formatRecord(record, format));
+  }
+}
+
+/**
+ * Appends to the file of `--log`, as runc does: mode 0644, one write per line, because belay and
+ * its client's other runtimes may append to the same file.
+ *
+ * The file is opened for the first record. When that fails, or a write does, the record and the
+ * reason go to stderr: a full disk must not hide why a container did not start.
+ */
+export class FileHandler implements LogHandler {
+  readonly #path: string;
+  readonly #format: LogFormat;
+  #file: Deno.FsFile | undefined;
+
+  /** Opens nothing yet. */
+  constructor(path: string, format: LogFormat) {
+    this.#path = path;
+    this.#format = format;
+  }
+
+  /** Appends one line. */
+  handle(record: LogRecord): void {
+    const line = formatRecord(record, this.#format);
+    try {
+      this.#file ??= Deno.openSync(this.#path, { create: true, append: true, mode: 0o644 });
+      writeAll(this.#file, line);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      writeToStderr(line);
+      writeToStderr(`belay: --log ${this.#path}: ${reason}`);
+    }
+  }
+}
+
+/** Writes a line to stderr. Nothing is left to tell anyone when that fails. */
+export function writeToStderr(line: string): void {
+  try {
+    writeAll(Deno.stderr, line);
+  } catch {
+    // Closed, or a pipe that nobody reads: the exit code still tells.
+  }
+}
+
+function writeAll(to: { writeSync(bytes: Uint8Array): number }, line: string): void {
+  let bytes = new TextEncoder().encode(`${line}\n`);
+  while (bytes.length > 0) bytes = bytes.subarray(to.writeSync(bytes));
+}
