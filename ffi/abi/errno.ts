@@ -1,0 +1,96 @@
+/**
+ * Error numbers by the kernel's names (asm-generic/errno-base.h, asm-generic/errno.h; the same on x86_64 and
+ * aarch64), and what they mean to a person (strerror(3), in the C locale).
+ *
+ * @module
+ */
+
+const TABLE = {
+  EPERM: [1, "operation not permitted"],
+  ENOENT: [2, "no such file or directory"],
+  ESRCH: [3, "no such process"],
+  EINTR: [4, "interrupted system call"],
+  EIO: [5, "input/output error"],
+  ENXIO: [6, "no such device or address"],
+  E2BIG: [7, "argument list too long"],
+  ENOEXEC: [8, "exec format error"],
+  EBADF: [9, "bad file descriptor"],
+  ECHILD: [10, "no child processes"],
+  EAGAIN: [11, "resource temporarily unavailable"],
+  ENOMEM: [12, "cannot allocate memory"],
+  EACCES: [13, "permission denied"],
+  EFAULT: [14, "bad address"],
+  ENOTBLK: [15, "block device required"],
+  EBUSY: [16, "device or resource busy"],
+  EEXIST: [17, "file exists"],
+  EXDEV: [18, "invalid cross-device link"],
+  ENODEV: [19, "no such device"],
+  ENOTDIR: [20, "not a directory"],
+  EISDIR: [21, "is a directory"],
+  EINVAL: [22, "invalid argument"],
+  ENFILE: [23, "too many open files in system"],
+  EMFILE: [24, "too many open files"],
+  ENOTTY: [25, "inappropriate ioctl for device"],
+  ETXTBSY: [26, "text file busy"],
+  EFBIG: [27, "file too large"],
+  ENOSPC: [28, "no space left on device"],
+  ESPIPE: [29, "illegal seek"],
+  EROFS: [30, "read-only file system"],
+  EMLINK: [31, "too many links"],
+  EPIPE: [32, "broken pipe"],
+  EDOM: [33, "numerical argument out of domain"],
+  ERANGE: [34, "numerical result out of range"],
+  EDEADLK: [35, "resource deadlock avoided"],
+  ENAMETOOLONG: [36, "file name too long"],
+  ENOLCK: [37, "no locks available"],
+  ENOSYS: [38, "function not implemented"],
+  ENOTEMPTY: [39, "directory not empty"],
+  ELOOP: [40, "too many levels of symbolic links"],
+  ENODATA: [61, "no data available"],
+  EOVERFLOW: [75, "value too large for defined data type"],
+  EUSERS: [87, "too many users"],
+  ENOTSOCK: [88, "socket operation on non-socket"],
+  EMSGSIZE: [90, "message too long"],
+  EPROTOTYPE: [91, "protocol wrong type for socket"],
+  ENOPROTOOPT: [92, "protocol not available"],
+  EOPNOTSUPP: [95, "operation not supported"],
+  EADDRINUSE: [98, "address already in use"],
+  EADDRNOTAVAIL: [99, "cannot assign requested address"],
+  ECONNABORTED: [103, "software caused connection abort"],
+  ECONNRESET: [104, "connection reset by peer"],
+  ENOBUFS: [105, "no buffer space available"],
+  EISCONN: [106, "transport endpoint is already connected"],
+  ENOTCONN: [107, "transport endpoint is not connected"],
+  ETIMEDOUT: [110, "connection timed out"],
+  ECONNREFUSED: [111, "connection refused"],
+  EINPROGRESS: [115, "operation now in progress"],
+  ESTALE: [116, "stale file handle"],
+  EDQUOT: [122, "disk quota exceeded"],
+  ENOKEY: [126, "required key not available"],
+  EKEYREVOKED: [128, "key has been revoked"],
+} as const;
+
+/** The name of an error number, such as `ENOENT`. */
+export type ErrnoName = keyof typeof TABLE;
+
+/** Error numbers by name: `ERRNO.ENOENT === 2`. */
+export const ERRNO: Readonly<Record<ErrnoName, number>> = Object.fromEntries(
+  Object.entries(TABLE).map(([name, [number]]) => [name, number]),
+) as Record<ErrnoName, number>;
+
+/** The kernel's name of an error number, `errno 4711` for one that this table has not. */
+export function errnoName(errno: number): string {
+  for (const name in TABLE) {
+    if (TABLE[name as ErrnoName][0] === errno) return name;
+  }
+  return `errno ${errno}`;
+}
+
+/** What an error number says to a person, in lower case: `no such file or directory`. */
+export function strerror(errno: number): string {
+  for (const name in TABLE) {
+    const [number, text] = TABLE[name as ErrnoName];
+    if (number === errno) return text;
+  }
+  return `unknown error ${errno}`;
+}

@@ -1,0 +1,48 @@
+import type { Call } from "./call.ts";
+import { SyscallError } from "./syscall_error.ts";
+import { showCall } from "./show.ts";
+import { ERRNO } from "./abi/errno.ts";
+
+/** The results of a batch, one for each call, in order. */
+export type Results<T extends readonly Call<unknown>[]> = {
+  -readonly [I in keyof T]: T[I] extends Call<infer R> ? R : never;
+};
+
+/**
+ * Whoever executes system calls. Three carriers do: `Thread` on the calling OS thread, `Stub` in another process,
+ * `Recorder` nowhere. All of them are synchronous.
+ */
+export interface Kernel {
+  /** Makes one call. @throws SyscallError */
+  call<R>(call: Call<R>): R;
+  /**
+   * Makes the calls in order and stops at the first failure that the call does not expect. A call may name an
+   * earlier call of the same batch where it wants that one's result.
+   * @throws SyscallError
+   */
+  batch<const T extends readonly Call<unknown>[]>(calls: T): Results<T>;
+}
+
+/** What happened to one call of a batch, as a carrier reports it. */
+export interface Outcome {
+  readonly call: Call<unknown>;
+  /** What the kernel returned: -4095..-1 is an error number. */
+  readonly result: number;
+}
+
+/**
+ * What a call's raw result means to its caller: the decoded value, undefined for a tolerated error, the error
+ * itself for an attempted call.
+ * @throws SyscallError when the call failed and nobody expected that.
+ */
+export function settle(made: Call<unknown>, result: number): unknown {
+  if (result >= 0 || result < -4095) return made.decode(result);
+  const errno = -result;
+  switch (made.onFailure.kind) {
+    case "attempt":
+      return new SyscallError(made.name, errno, showCall(made));
+    case "tolerate":
+      if (made.onFailure.errnos.some((name) => ERRNO[name] === errno)) return undefined;
+  }
+  throw new SyscallError(made.name, errno, showCall(made));
+}

@@ -1,0 +1,108 @@
+import type { Kernel } from "./kernel.ts";
+import {
+  EPOLL,
+  epoll_create1,
+  EPOLL_CTL,
+  epoll_ctl,
+  EPOLL_EVENT,
+  eventfd2,
+} from "./syscalls/event.ts";
+import { close, read, write } from "./syscalls/file.ts";
+import { syscallNumber } from "./abi/syscall_numbers.ts";
+import { addressOf, syscallElsewhere } from "./libc.ts";
+
+const EVENTS = 64;
+
+/** A waiter: what to do when its descriptor is ready, and when the loop broke. */
+interface Waiter {
+  readonly resolve: (ready: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * One epoll instance for everything that this thread waits for, and at most one thread of the blocking pool that sits
+ * in epoll_pwait(2) (32 such threads is all that a Deno runtime has). It exists while somebody waits.
+ */
+class Readiness {
+  readonly #waiters = new Map<number, Waiter>();
+  #epoll: number | undefined;
+  #wake: number | undefined;
+  #loop: Promise<void> | undefined;
+
+  /** True when the descriptor can be read or its other end is gone, false when `cancel` came first. */
+  async wait(kernel: Kernel, fd: number): Promise<boolean> {
+    if (this.#waiters.has(fd)) throw new Error(`descriptor ${fd} is waited for already`);
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    const epoll = this.#start(kernel);
+    kernel.call(epoll_ctl(epoll, EPOLL_CTL.EPOLL_CTL_ADD, fd, EPOLL.EPOLLIN));
+    this.#waiters.set(fd, { resolve, reject });
+    this.#loop ??= this.#run(kernel, epoll).catch((error) => {
+      for (const waiter of this.#waiters.values()) waiter.reject(error); // nobody else would ever tell them
+      this.#waiters.clear();
+    });
+    const ready = await promise;
+    if (this.#waiters.size === 0) await this.#loop;
+    return ready;
+  }
+
+  /** Ends the wait for a descriptor, if there is one. */
+  cancel(kernel: Kernel, fd: number): void {
+    const waiter = this.#waiters.get(fd);
+    if (waiter === undefined || this.#epoll === undefined || this.#wake === undefined) return;
+    this.#waiters.delete(fd);
+    kernel.call(epoll_ctl(this.#epoll, EPOLL_CTL.EPOLL_CTL_DEL, fd, 0));
+    waiter.resolve(false);
+    kernel.call(write(this.#wake, new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0])));
+  }
+
+  #start(kernel: Kernel): number {
+    if (this.#epoll !== undefined) return this.#epoll;
+    this.#epoll = kernel.call(epoll_create1());
+    this.#wake = kernel.call(eventfd2());
+    kernel.call(epoll_ctl(this.#epoll, EPOLL_CTL.EPOLL_CTL_ADD, this.#wake, EPOLL.EPOLLIN));
+    return this.#epoll;
+  }
+
+  async #run(kernel: Kernel, epoll: number): Promise<void> {
+    const buffer = new ArrayBuffer(EPOLL_EVENT.size * EVENTS);
+    const address = addressOf(buffer);
+    const view = new DataView(buffer);
+    while (this.#waiters.size > 0) {
+      // -1 is EINTR: nothing else can go wrong with an epoll descriptor and a buffer of ours.
+      const count = await syscallElsewhere(
+        syscallNumber("epoll_pwait"),
+        ...[BigInt(epoll), address, BigInt(EVENTS), -1n, 0n, 8n],
+      );
+      for (let i = 0; i < count; i++) {
+        const fd = view.getInt32(i * EPOLL_EVENT.size + EPOLL_EVENT.data, true);
+        if (fd === this.#wake) {
+          kernel.call(read(fd, 8));
+          continue;
+        }
+        const waiter = this.#waiters.get(fd);
+        if (waiter === undefined) continue; // cancelled after the kernel had reported it
+        kernel.call(epoll_ctl(epoll, EPOLL_CTL.EPOLL_CTL_DEL, fd, 0));
+        this.#waiters.delete(fd);
+        waiter.resolve(true);
+      }
+    }
+    kernel.call(close(epoll));
+    if (this.#wake !== undefined) kernel.call(close(this.#wake));
+    this.#epoll = this.#wake = this.#loop = undefined;
+  }
+}
+
+const readiness = new Readiness();
+
+/**
+ * True when a descriptor can be read or its other end is gone (for a pidfd: when the process has ended), false when
+ * `cancelReadable` ended the wait. All waiters of a thread share one epoll loop.
+ */
+export function waitReadable(kernel: Kernel, fd: number): Promise<boolean> {
+  return readiness.wait(kernel, fd);
+}
+
+/** Ends a `waitReadable`, before its descriptor is closed. Harmless when nobody waits. */
+export function cancelReadable(kernel: Kernel, fd: number): void {
+  readiness.cancel(kernel, fd);
+}

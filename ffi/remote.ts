@@ -1,0 +1,35 @@
+import type { Call } from "./call.ts";
+import type { Kernel } from "./kernel.ts";
+import type { CloneArgs } from "./syscalls/process.ts";
+import type { Pidfd } from "./pidfd.ts";
+
+/** A kernel in another process: a stub that executes calls until it becomes something else or is let go. */
+export interface Remote extends Kernel, Disposable {
+  /** The process, held. */
+  readonly pidfd: Pidfd;
+  /** Makes a child of the stub by clone3, which is a stub too; its pidfd comes from that very clone3. */
+  clone(name: string, args: Omit<CloneArgs, "pidfd">): Remote;
+  /** Gives the stub copies of descriptors of this process; their numbers there. */
+  give(fds: readonly number[]): number[];
+  /** Takes copies of descriptors of the stub; their numbers here. */
+  take(fds: readonly number[]): number[];
+  /**
+   * The last batch, which ends in execve: returns when the kernel has replaced the stub.
+   * @throws SyscallError that of execve, or of a call before it.
+   */
+  exec(calls: readonly Call<unknown>[]): void;
+  /** Leaves the stub asleep in accept4 on a listening socket of its own; somebody else may wake it (`wake`). */
+  leaveIn(accept: Call<number>): void;
+  /** Lets the stub go: its socket closes, it ends. */
+  [Symbol.dispose](): void;
+}
+
+/** Whoever can execute calls: this thread, and stubs that it starts. `Recorder` has a world without either. */
+export interface Carriers {
+  /** The calling thread. */
+  readonly thread: Kernel;
+  /** Starts a stub, a child of this process. */
+  spawn(name: string): Remote;
+  /** Wakes a stub that sleeps in accept4 on the socket at a path (of less than 108 bytes), and drives it. */
+  wake(name: string, path: string, pidfd: Pidfd): Remote;
+}

@@ -1,0 +1,277 @@
+import { type Arg, type Call, Loaded, out } from "./call.ts";
+import { type Kernel, type Results, settle } from "./kernel.ts";
+import type { Remote } from "./remote.ts";
+import { Pidfd } from "./pidfd.ts";
+import { RequestBuffer, resolved } from "./request.ts";
+import { NEXT_ADOPT, STUB_OVERFLOW_ADDRESS } from "./stub/protocol.ts";
+import { type Observer, observer, unobserved } from "./observer.ts";
+import { addressOf } from "./libc.ts";
+import { DescriptorMessage, peek, recvfrom, sendto, SOCK, socketpair } from "./syscalls/socket.ts";
+import { close, memfd_create, write } from "./syscalls/file.ts";
+import { clone3, type CloneArgs } from "./syscalls/process.ts";
+import { clock_gettime, mmap, nanoseconds } from "./syscalls/memory.ts";
+import { MFD } from "./abi/file_flags.ts";
+import { CLONE } from "./abi/process_flags.ts";
+import { isSyscallError } from "./syscall_error.ts";
+
+/** The stub has ended where an answer was expected: something killed it. */
+export class StubGone extends Error {
+  override readonly name = "StubGone";
+}
+
+/** One for the thread: requests are written and answered one at a time. */
+const buffer = new RequestBuffer();
+let bufferAddress: bigint | undefined;
+
+/** A conversation with a stub, over a SOCK_SEQPACKET socket. */
+export class Stub implements Remote {
+  #socket: number | undefined;
+
+  /**
+   * @param name A label for traces: `stub`, `init`, `hook`.
+   * @param fd The driver's end of the conversation; owned.
+   * @param served The descriptor that the stub reads, in its own table.
+   */
+  constructor(
+    private readonly kernel: Kernel,
+    readonly name: string,
+    fd: number,
+    private served: number,
+    readonly pidfd: Pidfd,
+  ) {
+    this.#socket = fd;
+  }
+
+  /** @inheritdoc */
+  call<R>(made: Call<R>): R {
+    return this.batch([made])[0] as R;
+  }
+
+  /** @inheritdoc */
+  batch<const T extends readonly Call<unknown>[]>(calls: T): Results<T> {
+    const watching = observer();
+    if (watching !== undefined) return this.#observed(calls, watching) as Results<T>;
+    this.#send(calls);
+    this.#receive();
+    return this.#settle(calls) as Results<T>;
+  }
+
+  /** @inheritdoc */
+  exec(calls: readonly Call<unknown>[]): void {
+    const last = calls.at(-1);
+    if (last?.name !== "execve") throw new Error("a batch for exec() must end in execve");
+    const watching = observer();
+    if (watching !== undefined) {
+      this.#observed(calls.slice(0, -1), watching);
+      this.#observedLast(last, watching, () => this.#execute([last]));
+    } else this.#execute(calls);
+    this[Symbol.dispose]();
+  }
+
+  #execute(calls: readonly Call<unknown>[]): void {
+    this.#send(calls);
+    // End of file: the socket was closed by execve. An answer: some call failed, settle() throws.
+    if (this.#answer() > 0) {
+      this.#settle(calls);
+      throw new Error("execve answered without an error");
+    }
+  }
+
+  /** @inheritdoc */
+  leaveIn(accept: Call<number>): void {
+    accept.next = NEXT_ADOPT;
+    const watching = observer();
+    if (watching !== undefined) this.#observedLast(accept, watching, () => this.#send([accept]));
+    else this.#send([accept]);
+    this[Symbol.dispose]();
+  }
+
+  /**
+   * Takes over a stub that was left in accept4: its answer to that call is the first thing on the new connection,
+   * and tells which descriptor it serves from now on.
+   */
+  static adopt(kernel: Kernel, name: string, fd: number, pidfd: Pidfd): Stub {
+    const stub = new Stub(kernel, name, fd, 0, pidfd);
+    stub.#receive();
+    stub.served = buffer.read([], 0);
+    return stub;
+  }
+
+  /** @inheritdoc */
+  clone(name: string, args: Omit<CloneArgs, "pidfd">): Remote {
+    const [mine, its] = this.kernel.call(socketpair(SOCK.SOCK_SEQPACKET));
+    try {
+      const [there = -1] = this.give([its]);
+      const message = new DescriptorMessage([-1]);
+      const cloned = clone3({
+        ...args,
+        flags: args.flags | CLONE.CLONE_PIDFD,
+        pidfd: message.slot(0),
+      });
+      cloned.next = BigInt(there);
+      const sent = message.send(this.served);
+      const { results: [pid], fds: [fd] } = this.#batchThatSends(1, [
+        cloned,
+        sent,
+        close(new Loaded(message.slot(0))),
+        close(there),
+      ]);
+      if (fd === undefined) throw new StubGone(`${this.name}: no pidfd came for ${name}`);
+      const child = new Stub(this.kernel, name, mine, there, new Pidfd(this.kernel, fd, pid));
+      child.#receive(); // the child's own answer to clone3
+      return child;
+    } catch (error) {
+      this.kernel.call(close(mine));
+      throw error;
+    } finally {
+      this.kernel.call(close(its));
+    }
+  }
+
+  /** @inheritdoc */
+  give(fds: readonly number[]): number[] {
+    const message = new DescriptorMessage(fds.length);
+    const received = message.receive(this.served);
+    const send = () => {
+      this.kernel.call(new DescriptorMessage(fds).send(this.#fd()));
+    };
+    const watching = observer();
+    if (watching !== undefined) return this.#observed([received], watching, send)[0] as number[];
+    this.#plainly([received], send);
+    return this.#settle([received])[0] as number[];
+  }
+
+  /** @inheritdoc */
+  take(fds: readonly number[]): number[] {
+    const sent = new DescriptorMessage(fds).send(this.served);
+    return this.#batchThatSends(fds.length, [sent]).fds;
+  }
+
+  /** @inheritdoc */
+  [Symbol.dispose](): void {
+    if (this.#socket === undefined) return;
+    const fd = this.#socket;
+    this.#socket = undefined;
+    this.kernel.call(close(fd));
+  }
+
+  #fd(): number {
+    if (this.#socket === undefined) throw new StubGone(`${this.name} was let go`);
+    return this.#socket;
+  }
+
+  /** A batch in which the stub sends descriptors: they arrive before its answer. */
+  #batchThatSends<const T extends readonly Call<unknown>[]>(
+    count: number,
+    calls: T,
+  ): { results: Results<T>; fds: number[] } {
+    const fds: number[] = [];
+    const receive = () => {
+      // One byte is the message with the descriptors, anything longer the answer to a batch that failed before it.
+      const length = unobserved(() => this.kernel.call(peek(this.#fd())));
+      if (length === 1) {
+        fds.push(...this.kernel.call(new DescriptorMessage(count).receive(this.#fd())));
+      }
+    };
+    const watching = observer();
+    if (watching !== undefined) {
+      return { results: this.#observed(calls, watching, receive) as Results<T>, fds };
+    }
+    this.#plainly(calls, receive);
+    return { results: this.#settle(calls) as Results<T>, fds };
+  }
+
+  #send(calls: readonly Call<unknown>[]): void {
+    const { length, overflow } = buffer.write(calls, Deno.build.arch);
+    if (overflow !== undefined) {
+      this.#sendOverflow(overflow);
+      buffer.write(calls, Deno.build.arch); // the mapping's own request went through the same buffer
+    }
+    bufferAddress ??= addressOf(buffer.arena.buffer);
+    unobserved(() => this.kernel.call(sendto(this.#fd(), bufferAddress ?? 0n, length)));
+  }
+
+  /** Maps what does not fit into a request at a fixed address of the stub, from a memfd. */
+  #sendOverflow(content: Uint8Array): void {
+    const bytes = content.slice();
+    unobserved(() => {
+      const memfd = this.kernel.call(memfd_create("belay-request", MFD.MFD_CLOEXEC));
+      try {
+        for (let at = 0; at < bytes.length;) {
+          at += this.kernel.call(write(memfd, bytes.subarray(at, at + 0x100000)));
+        }
+        const [there = -1] = this.give([memfd]);
+        this.batch([mmap(STUB_OVERFLOW_ADDRESS, bytes.length, there), close(there)]);
+      } finally {
+        this.kernel.call(close(memfd));
+      }
+    });
+  }
+
+  /** The length of the stub's answer; 0 when the stub is gone. */
+  #answer(): number {
+    bufferAddress ??= addressOf(buffer.arena.buffer);
+    try {
+      return unobserved(() =>
+        this.kernel.call(recvfrom(this.#fd(), bufferAddress ?? 0n, buffer.arena.bytes.length))
+      );
+    } catch (error) {
+      if (isSyscallError(error, "ECONNRESET")) return 0; // it ended with a request of ours unread
+      throw error;
+    }
+  }
+
+  #receive(): void {
+    if (this.#answer() === 0) {
+      throw new StubGone(`${this.name} (process ${this.pidfd.pid}) was killed`);
+    }
+  }
+
+  #settle(calls: readonly Call<unknown>[]): unknown[] {
+    return calls.map((made, index) => settle(made, buffer.read(calls, index)));
+  }
+
+  /** One call at a time, each between two readings of the clock in the stub itself. */
+  #observed(calls: readonly Call<unknown>[], watching: Observer, send?: () => void): unknown[] {
+    const results = new Map<Arg, number>();
+    return calls.map((made) => {
+      const executor = { name: this.name, pid: this.pidfd.pid };
+      const errno = watching.before(made, executor);
+      const [start, end] = [out(16), out(16)];
+      const alone = errno === undefined ? resolved(made, results) : undefined;
+      let raw = -(errno ?? 0);
+      if (alone !== undefined) {
+        alone.onFailure = { kind: "attempt" }; // the second clock must run, too
+        const timed = [clock_gettime(start), alone, clock_gettime(end)];
+        this.#plainly(timed, send);
+        raw = buffer.read(timed, 1);
+      } else this.#plainly([clock_gettime(start), clock_gettime(end)]);
+      watching.after(made, executor, raw, nanoseconds(start), nanoseconds(end));
+      results.set(made as Call<number>, raw);
+      return settle(made, raw);
+    });
+  }
+
+  /** A call that does not come back to this driver. */
+  #observedLast(made: Call<unknown>, watching: Observer, execute: () => void): void {
+    const executor = { name: this.name, pid: this.pidfd.pid };
+    const errno = watching.before(made, executor);
+    const start = out(16);
+    this.#plainly([clock_gettime(start)]);
+    if (errno === undefined) execute();
+    const result = errno === undefined ? undefined : -errno;
+    watching.after(made, executor, result, nanoseconds(start), nanoseconds(start));
+    if (result !== undefined) settle(made, result);
+  }
+
+  /**
+   * Sends a batch, and whatever must follow it on the socket, and takes the answer.
+   * Out-buffers are filled, results are not looked at.
+   */
+  #plainly(calls: readonly Call<unknown>[], followUp?: () => void): void {
+    this.#send(calls);
+    followUp?.();
+    this.#receive();
+    calls.forEach((_, index) => buffer.read(calls, index));
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Memory and clocks.
+ *
+ * @module
+ */
+import { type Call, call, effect, type Fd, type Struct } from "../call.ts";
+import { flags } from "../show.ts";
+
+const PROT = { PROT_READ: 1, PROT_WRITE: 2 } as const;
+const MAP = { MAP_PRIVATE: 0x2, MAP_FIXED: 0x10 } as const;
+const CLOCK_MONOTONIC = 1;
+
+/** mmap(2): a file's first `size` bytes, private and writable, at exactly that address. */
+export function mmap(address: bigint, size: number, fd: Fd): Call<number> {
+  const protection = flags(PROT.PROT_READ | PROT.PROT_WRITE, PROT);
+  return call(
+    "mmap",
+    address,
+    size,
+    protection,
+    flags(MAP.MAP_PRIVATE | MAP.MAP_FIXED, MAP),
+    fd,
+    0,
+  );
+}
+
+/** clock_gettime(2) of CLOCK_MONOTONIC into a struct timespec of 16 bytes. */
+export function clock_gettime(time: Struct): Call<void> {
+  return effect("clock_gettime", CLOCK_MONOTONIC, time);
+}
+
+/** The nanoseconds in a struct timespec that the kernel has filled. */
+export function nanoseconds(time: Struct): bigint {
+  const view = time.view();
+  return view.getBigInt64(0, true) * 1_000_000_000n + view.getBigInt64(8, true);
+}

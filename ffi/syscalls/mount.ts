@@ -1,0 +1,123 @@
+/**
+ * Mounts, by the classic call and by the descriptor-based ones.
+ *
+ * @module
+ */
+import { type Call, call, effect, type Fd, Struct } from "../call.ts";
+import { flags, named, showFlags } from "../show.ts";
+import { AT, O } from "../abi/file_flags.ts";
+import * as MOUNT from "../abi/mount_flags.ts";
+
+/** The MS_* bits by name, for people. */
+const MS = Object.fromEntries(
+  Object.entries(MOUNT).filter(([name]) => name.startsWith("MS_")),
+) as Record<string, number>;
+const MOUNT_ATTR = Object.fromEntries(
+  Object.entries(MOUNT).filter(([name]) => name.startsWith("MOUNT_ATTR_") && !name.includes("__")),
+) as Record<string, number>;
+
+/** umount2(2) flag: detach now, clean up when nothing uses it any more. */
+export const MNT_DETACH = 2;
+
+/** open_tree(2) flags; AT_EMPTY_PATH and AT_RECURSIVE go with them. */
+export const OPEN_TREE = { OPEN_TREE_CLONE: 1, OPEN_TREE_CLOEXEC: O.O_CLOEXEC } as const;
+
+/** move_mount(2) flags. */
+export const MOVE_MOUNT = { MOVE_MOUNT_F_EMPTY_PATH: 0x4, MOVE_MOUNT_T_EMPTY_PATH: 0x40 } as const;
+
+/** fsconfig(2) commands. */
+export const FSCONFIG = {
+  FSCONFIG_SET_FLAG: 0,
+  FSCONFIG_SET_STRING: 1,
+  FSCONFIG_SET_FD: 5,
+  FSCONFIG_CMD_CREATE: 6,
+} as const;
+
+/**
+ * mount(2). `target` "." with the working directory at the target's descriptor mounts exactly there.
+ * EPERM, EBUSY, ENODEV (unknown file system), EINVAL (bad option).
+ */
+export function mount(
+  source: string | 0,
+  target: string,
+  type: string | 0,
+  mountFlags: number,
+  data: string | 0 = 0,
+): Call<void> {
+  return effect("mount", source, target, type, flags(mountFlags, MS), data);
+}
+
+/** umount2(2). EINVAL: not a mount point. */
+export function umount2(target: string, umountFlags: number): Call<void> {
+  return effect("umount2", target, flags(umountFlags, { MNT_DETACH }));
+}
+
+/**
+ * open_tree(2), kernel 5.2: a descriptor of a path, or with OPEN_TREE_CLONE of a detached copy of the mounts there.
+ * EINVAL: the mount belongs to another mount namespace, or is unbindable.
+ */
+export function open_tree(dirfd: Fd, path: string, treeFlags: number): Call<number> {
+  return call(
+    "open_tree",
+    dirfd,
+    path,
+    flags(treeFlags | OPEN_TREE.OPEN_TREE_CLOEXEC, { ...OPEN_TREE, ...AT }),
+  );
+}
+
+/** move_mount(2), kernel 5.2: attaches the mount of one descriptor at another. Both paths empty: by descriptor alone. */
+export function move_mount(fromFd: Fd, from: string, toFd: Fd, to: string): Call<void> {
+  const bits = (from === "" ? MOVE_MOUNT.MOVE_MOUNT_F_EMPTY_PATH : 0) |
+    (to === "" ? MOVE_MOUNT.MOVE_MOUNT_T_EMPTY_PATH : 0);
+  return effect("move_mount", fromFd, from, toFd, to, flags(bits, MOVE_MOUNT));
+}
+
+/** What mount_setattr(2) changes (linux/mount.h, struct mount_attr of 32 bytes). */
+export interface MountAttr {
+  readonly set?: number;
+  readonly clear?: number;
+  /** MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, or 0 for no change. */
+  readonly propagation?: number;
+}
+
+/** mount_setattr(2), kernel 5.12, on the mount of a descriptor; `recursive` on all mounts below it, too. */
+export function mount_setattr(fd: Fd, attr: MountAttr, recursive: boolean): Call<void> {
+  const { set = 0, clear = 0, propagation = 0 } = attr;
+  const text = () =>
+    `{set ${showFlags(set, MOUNT_ATTR)}, clear ${showFlags(clear, MOUNT_ATTR)}, ` +
+    `${showFlags(propagation, MS)}}`;
+  const struct = new Struct(32, [[0, 8, set], [8, 8, clear], [16, 8, propagation]], false, text);
+  const atFlags = AT.AT_EMPTY_PATH | (recursive ? AT.AT_RECURSIVE : 0);
+  return effect("mount_setattr", fd, "", flags(atFlags, AT), struct, 32);
+}
+
+/** fsopen(2), kernel 5.2: a context to configure a new file system in, close-on-exec. */
+export function fsopen(type: string): Call<number> {
+  return call("fsopen", type, flags(1, { FSOPEN_CLOEXEC: 1 }));
+}
+
+/** fsconfig(2): a string, a flag (no value), a descriptor, or FSCONFIG_CMD_CREATE. Strings have at most 255 bytes. */
+export function fsconfig(
+  fd: Fd,
+  command: number,
+  key: string | 0 = 0,
+  value: string | 0 = 0,
+  aux = 0,
+): Call<void> {
+  return effect("fsconfig", fd, named(command, FSCONFIG), key, value, aux);
+}
+
+/** fsmount(2): a detached mount of the configured file system, with MOUNT_ATTR_* set. */
+export function fsmount(fd: Fd, attributes: number): Call<number> {
+  return call("fsmount", fd, flags(1, { FSMOUNT_CLOEXEC: 1 }), flags(attributes, MOUNT_ATTR));
+}
+
+/** pivot_root(2). `pivot_root(".", ".")` stacks the old root on the new one, where umount2 takes it off. */
+export function pivot_root(newRoot: string, putOld: string): Call<void> {
+  return effect("pivot_root", newRoot, putOld);
+}
+
+/** chroot(2). */
+export function chroot(path: string): Call<void> {
+  return effect("chroot", path);
+}

@@ -1,0 +1,102 @@
+import { Arena, ArenaFull } from "./arena.ts";
+import { syscallNumber } from "./abi/syscall_numbers.ts";
+import { type Arg, Call, Loaded, out, plain } from "./call.ts";
+import { type Kernel, type Results, settle } from "./kernel.ts";
+import { addressOf, syscall } from "./libc.ts";
+import { ERRNO } from "./abi/errno.ts";
+import { clock_gettime, nanoseconds } from "./syscalls/memory.ts";
+import { getpid } from "./syscalls/process.ts";
+import { type Observer, observer } from "./observer.ts";
+
+const ARENA_SIZE = 0x8000;
+
+/**
+ * The carrier that makes its calls on the calling OS thread, through libc's syscall(2). Interrupted calls (EINTR)
+ * are made again: V8 and tokio use signals, and nothing here waits for one.
+ */
+export class Thread implements Kernel {
+  #arena: Arena | undefined;
+  #pid = 0;
+
+  /** @inheritdoc */
+  call<R>(made: Call<R>): R {
+    return settle(made, this.#make(made, undefined)) as R;
+  }
+
+  /** @inheritdoc */
+  batch<const T extends readonly Call<unknown>[]>(calls: T): Results<T> {
+    const raw = new Map<Arg, number>();
+    const results = calls.map((made) => {
+      const result = this.#make(made, raw);
+      raw.set(made as Call<number>, result);
+      return settle(made, result);
+    });
+    return results as Results<T>;
+  }
+
+  #make(made: Call<unknown>, earlier: ReadonlyMap<Arg, number> | undefined): number {
+    const watching = observer();
+    if (watching !== undefined) return this.#observed(made, earlier, watching);
+    for (let size = ARENA_SIZE;; size *= 4) {
+      const arena = this.#clean(size);
+      try {
+        return this.#execute(made, arena, earlier);
+      } catch (error) {
+        if (!(error instanceof ArenaFull)) throw error; // grown and tried again: nothing was executed yet
+      }
+    }
+  }
+
+  #observed(
+    made: Call<unknown>,
+    earlier: ReadonlyMap<Arg, number> | undefined,
+    watching: Observer,
+  ): number {
+    this.#pid ||= this.#execute(getpid(), this.#clean(ARENA_SIZE), undefined);
+    const executor = { name: "belay", pid: this.#pid };
+    const errno = watching.before(made, executor);
+    const start = this.#now();
+    const arena = this.#clean(0x400000);
+    const result = errno === undefined ? this.#execute(made, arena, earlier) : -errno;
+    watching.after(made, executor, result, start, this.#now());
+    return result;
+  }
+
+  #now(): bigint {
+    const time = out(16);
+    this.#execute(clock_gettime(time), this.#clean(ARENA_SIZE), undefined);
+    return nanoseconds(time);
+  }
+
+  #clean(size: number): Arena {
+    if (this.#arena === undefined || this.#arena.buffer.byteLength < size) {
+      const buffer = new ArrayBuffer(size);
+      this.#arena = new Arena(buffer, addressOf(buffer));
+    }
+    this.#arena.reset();
+    return this.#arena;
+  }
+
+  #execute(
+    made: Call<unknown>,
+    arena: Arena,
+    earlier: ReadonlyMap<Arg, number> | undefined,
+  ): number {
+    const registers = made.args.map((each) => {
+      const arg = plain(each);
+      if (arg instanceof Loaded) return arg.value;
+      if (!(arg instanceof Call)) return arena.value(arg);
+      const result = earlier?.get(arg);
+      if (result === undefined) {
+        throw new Error(`${made.name}: ${arg.name} is no earlier call of its batch`);
+      }
+      return BigInt(result);
+    });
+    const [a = 0n, b = 0n, c = 0n, d = 0n, e = 0n, f = 0n] = registers;
+    const number = syscallNumber(made.name);
+    let result;
+    do result = syscall(number, a, b, c, d, e, f); while (result === -ERRNO.EINTR);
+    arena.collect(made);
+    return result;
+  }
+}
