@@ -10,6 +10,7 @@ import { DescriptorMessage, peek, recvfrom, sendto, SOCK, socketpair } from "./s
 import { close, memfd_create, write } from "./syscalls/file.ts";
 import { clone3, type CloneArgs } from "./syscalls/process.ts";
 import { clock_gettime, mmap, nanoseconds } from "./syscalls/memory.ts";
+import { POLL, ppoll } from "./syscalls/event.ts";
 import { MFD } from "./abi/file_flags.ts";
 import { CLONE } from "./abi/process_flags.ts";
 import { isSyscallError } from "./syscall_error.ts";
@@ -49,6 +50,7 @@ export class Stub implements Remote {
 
   /** @inheritdoc */
   batch<const T extends readonly Call<unknown>[]>(calls: T): Results<T> {
+    if (calls.length === 0) return [] as Results<T>; // the stub's loop runs at least once
     const watching = observer();
     if (watching !== undefined) return this.#observed(calls, watching) as Results<T>;
     this.#send(calls);
@@ -102,10 +104,11 @@ export class Stub implements Remote {
     const [mine, its] = this.kernel.call(socketpair(SOCK.SOCK_SEQPACKET));
     try {
       const [there = -1] = this.give([its]);
-      const message = new DescriptorMessage([-1]);
+      const message = new DescriptorMessage(1); // clone3 writes the descriptor into it
       const cloned = clone3({
         ...args,
-        flags: args.flags | CLONE.CLONE_PIDFD,
+        // Numbers past 32 bits (CLONE_INTO_CGROUP): JavaScript's | would cut them.
+        flags: Number(BigInt(args.flags) | BigInt(CLONE.CLONE_PIDFD)),
         pidfd: message.slot(0),
       });
       cloned.next = BigInt(there);
@@ -118,7 +121,14 @@ export class Stub implements Remote {
       ]);
       if (fd === undefined) throw new StubGone(`${this.name}: no pidfd came for ${name}`);
       const child = new Stub(this.kernel, name, mine, there, new Pidfd(this.kernel, fd, pid));
-      child.#receive(); // the child's own answer to clone3
+      try {
+        child.#receive(); // the child's own answer to clone3
+        // While it had our socket to its parent, the parent's death was no end of file to us.
+        child.call(close(this.served));
+      } catch (error) {
+        child.pidfd[Symbol.dispose]();
+        throw error;
+      }
       return child;
     } catch (error) {
       this.kernel.call(close(mine));
@@ -168,6 +178,10 @@ export class Stub implements Remote {
     const fds: number[] = [];
     const receive = () => {
       // One byte is the message with the descriptors, anything longer the answer to a batch that failed before it.
+      // A clone of the stub may hold the socket open: its death is seen at the pidfd alone.
+      const wanted = [this.#fd(), this.pidfd.fd].map((fd) => ({ fd, events: POLL.POLLIN }));
+      const [ready = 0] = unobserved(() => this.kernel.call(ppoll(wanted)));
+      if (ready === 0) throw this.#gone();
       const length = unobserved(() => this.kernel.call(peek(this.#fd())));
       if (length === 1) {
         fds.push(...this.kernel.call(new DescriptorMessage(count).receive(this.#fd())));
@@ -188,7 +202,12 @@ export class Stub implements Remote {
       buffer.write(calls, Deno.build.arch); // the mapping's own request went through the same buffer
     }
     bufferAddress ??= addressOf(buffer.arena.buffer);
-    unobserved(() => this.kernel.call(sendto(this.#fd(), bufferAddress ?? 0n, length)));
+    try {
+      unobserved(() => this.kernel.call(sendto(this.#fd(), bufferAddress ?? 0n, length)));
+    } catch (error) {
+      if (isSyscallError(error, "EPIPE", "ECONNRESET")) throw this.#gone({ cause: error });
+      throw error;
+    }
   }
 
   /** Maps what does not fit into a request at a fixed address of the stub, from a memfd. */
@@ -222,9 +241,11 @@ export class Stub implements Remote {
   }
 
   #receive(): void {
-    if (this.#answer() === 0) {
-      throw new StubGone(`${this.name} (process ${this.pidfd.pid}) was killed`);
-    }
+    if (this.#answer() === 0) throw this.#gone();
+  }
+
+  #gone(options?: ErrorOptions): StubGone {
+    return new StubGone(`${this.name} (process ${this.pidfd.pid}) was killed`, options);
   }
 
   #settle(calls: readonly Call<unknown>[]): unknown[] {

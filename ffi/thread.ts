@@ -95,7 +95,11 @@ export class Thread implements Kernel {
     const [a = 0n, b = 0n, c = 0n, d = 0n, e = 0n, f = 0n] = registers;
     const number = syscallNumber(made.name);
     let result;
-    do result = syscall(number, a, b, c, d, e, f); while (result === -ERRNO.EINTR);
+    do result = syscall(number, a, b, c, d, e, f); while (
+      result === -ERRNO.EINTR && made.name !== "close"
+    );
+    // An interrupted close(2) has closed: another one would hit whoever got the number meanwhile.
+    if (result === -ERRNO.EINTR) result = 0;
     arena.collect(made);
     return result;
   }
