@@ -25,7 +25,7 @@ export const BOX = object({
 export const USER = object({
   uid: defaulted(id(), 0, { note: "0 when absent" }),
   gid: defaulted(id(), 0, { note: "0 when absent" }),
-  umask: optional(integer("uint32", 0, 0o777), { since: "1.0.2" }),
+  umask: optional(integer("uint32", 0, 0o777), { since: "1.0.2", note: "at most 511 (0777)" }),
   additionalGids: defaulted(array(id()), []),
   username: foreign("Windows"),
 });
@@ -74,7 +74,7 @@ export const PROCESS = object({
   rlimits: defaulted(array(RLIMIT), []),
   noNewPrivileges: defaulted(bool(), false),
   apparmorProfile: refused("AppArmor profiles are"),
-  oomScoreAdj: optional(integer("int", -1000, 1000)),
+  oomScoreAdj: optional(integer("int", -1000, 1000), { note: "-1000 to 1000" }),
   scheduler: refused("scheduling policies are", {
     since: "1.1",
     shape: "{policy nice priority flags[] runtime deadline period}",

@@ -13,11 +13,12 @@ import {
 } from "./schema.ts";
 import { preview, ValidationError } from "./validation_error.ts";
 
+const ZERO = "0 is not set";
+
 /** A limit that Docker and others write as 0 when nobody set it; runc reads it the same way. */
 function limit(type: Type<bigint>, note?: string): Field<bigint, "maybe"> {
   return optional({ ...type, unset: 0 }, { note: note === undefined ? ZERO : `${note}; ${ZERO}` });
 }
-const ZERO = "0 is not set";
 
 /** Device numbers of rules are 32 bits wide in the devices cgroup; -1 is "any". */
 const DEVICE_NUMBER = integer("int64", -1, 2 ** 32 - 1);

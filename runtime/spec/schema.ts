@@ -154,7 +154,10 @@ export function ineffective(why: string, about: AboutUnread = {}): Field<never, 
 
 /** A field of another platform: a runtime ignores it (config.md, "Platform-specific configuration"). */
 export function foreign(platform: string, about: AboutUnread = {}): Field<never, "never"> {
-  return unread("not for Linux", `ignored: it is for ${platform}`, about);
+  return unread("not for Linux", `ignored: it is for ${platform}`, {
+    note: `for ${platform}`,
+    ...about,
+  });
 }
 
 function unread(status: Status, remark: string, about: AboutUnread): Field<never, "never"> {
@@ -202,7 +205,7 @@ export function array<T>(type: Type<T>): Type<T[]> {
       if (!Array.isArray(value)) {
         throw new ValidationError(at, `must be an array, got ${preview(value)}`);
       }
-      return value.map((element, i) => type.parse(element, `${at}[${i}]`, warnings));
+      return Array.from(value, (element, i) => type.parse(element, `${at}[${i}]`, warnings));
     },
   };
 }

@@ -35,7 +35,9 @@ export const MOUNT = checked(
     destination: required(DESTINATION, { note: "a relative one is deprecated: warned of" }),
     type: optional(string()),
     source: optional(string(), { note: "of a bind mount: relative to the bundle, or absolute" }),
-    options: defaulted(array(string()), [], { note: "all of config.md but idmap and ridmap" }),
+    options: defaulted(array(string()), [], {
+      note: "all of the specification's but idmap and ridmap; others go to the filesystem",
+    }),
     uidMappings: refused("idmapped mounts are", {
       since: "1.1",
       shape: "[]{containerID hostID size}",
@@ -51,7 +53,7 @@ export const MOUNT = checked(
       throw new ValidationError(`${at}.source`, "is required for a bind mount");
     }
     // config.md: a mount is a bind mount by its options; a filesystem named "bind" does not exist.
-    const needsType = !parsed.bind && mount.options.includes("remount") === false;
+    const needsType = !parsed.bind && !mount.options.includes("remount");
     if (needsType && (mount.type === undefined || mount.type === "bind")) {
       throw new ValidationError(
         `${at}.type`,
