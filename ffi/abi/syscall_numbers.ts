@@ -16,6 +16,8 @@ const TABLE = {
   munmap: [11, 215],
   ioctl: [16, 29],
   getpid: [39, 172],
+  sendfile: [40, 71],
+  utimensat: [280, 88],
   sendto: [44, 206],
   recvfrom: [45, 207],
   socket: [41, 198],

@@ -160,6 +160,12 @@ export function fchmodat(dirfd: Fd, path: string, mode: number): Call<void> {
   return effect("fchmodat", dirfd, path, octal(mode));
 }
 
+/** struct statx_timestamp. */
+export interface Timestamp {
+  readonly seconds: bigint;
+  readonly nanoseconds: number;
+}
+
 /** What statx(2) tells, as far as belay asks. */
 export interface Statx {
   /** Type and permissions. */
@@ -175,6 +181,8 @@ export interface Statx {
   /** The device that holds the file. */
   readonly devMajor: number;
   readonly devMinor: number;
+  readonly atime: Timestamp;
+  readonly mtime: Timestamp;
   /** The mount's number, from kernel 5.8. */
   readonly mountId: bigint;
   readonly attributes: bigint;
@@ -192,7 +200,13 @@ export function statx(dirfd: Fd, path: string, atFlags: number): Call<Statx> {
 }
 
 function decodeStatx(view: DataView): Statx {
+  const time = (at: number) => ({
+    seconds: view.getBigInt64(at, true),
+    nanoseconds: view.getUint32(at + 8, true),
+  });
   return {
+    atime: time(64),
+    mtime: time(112),
     attributes: view.getBigUint64(8, true),
     uid: view.getUint32(20, true),
     gid: view.getUint32(24, true),
@@ -313,6 +327,19 @@ export function getdents64(fd: Fd): Call<DirectoryEntry[] | undefined> {
     }
     return entries;
   });
+}
+
+/** sendfile(2) from one file's position to another's: how many bytes were copied. */
+export function sendfile(to: Fd, from: Fd, count: number): Call<number> {
+  return call("sendfile", to, from, 0, count);
+}
+
+/** utimensat(2) on a descriptor: the access and modification times of another file. */
+export function utimensat(fd: Fd, times: Pick<Statx, "atime" | "mtime">): Call<void> {
+  const fields = [times.atime, times.mtime].flatMap(({ seconds, nanoseconds }, i) =>
+    [[i * 16, 8, seconds], [i * 16 + 8, 8, nanoseconds]] as const
+  );
+  return effect("utimensat", fd, 0, new Struct(32, fields, false, () => "times"), 0);
 }
 
 /** memfd_create(2). */

@@ -1,0 +1,75 @@
+/**
+ * Small files and directories, read and written whole through a `Kernel`: for /proc and /sys, where a file's size
+ * is 0 and a write is a command.
+ *
+ * @module
+ */
+import type { Kernel } from "./kernel.ts";
+import { O } from "./abi/file_flags.ts";
+import { close, type DirectoryEntry, getdents64, openat, read, write } from "./syscalls/file.ts";
+
+/** Bytes asked of each read(2): a page, as much as procfs gives at once. */
+const CHUNK_SIZE = 4096;
+
+/**
+ * The file's content as text.
+ * @param dirfd Where `path` starts; AT_FDCWD for absolute paths.
+ * @throws SyscallError
+ */
+export function readFile(kernel: Kernel, dirfd: number, path: string): string {
+  return withOpen(kernel, dirfd, path, O.O_RDONLY, (fd) => {
+    const decoder = new TextDecoder();
+    let text = "";
+    // A short read is not the end: procfs gives whole lines, as many as fit into a page.
+    for (;;) {
+      const bytes = kernel.call(read(fd, CHUNK_SIZE));
+      if (bytes.length === 0) return text + decoder.decode();
+      text += decoder.decode(bytes, { stream: true });
+    }
+  });
+}
+
+/**
+ * Writes each text by one write(2) into the file, which must exist.
+ * @throws SyscallError of open, or of the first write that fails; nothing is written after that.
+ */
+export function writeFile(
+  kernel: Kernel,
+  dirfd: number,
+  path: string,
+  ...texts: readonly string[]
+): void {
+  withOpen(kernel, dirfd, path, O.O_WRONLY, (fd) => {
+    kernel.batch(texts.map((text) => write(fd, text)));
+  });
+}
+
+/**
+ * The entries of a directory, without `.` and `..`.
+ * @throws SyscallError
+ */
+export function readDirectory(kernel: Kernel, dirfd: number, path: string): DirectoryEntry[] {
+  return withOpen(kernel, dirfd, path, O.O_RDONLY | O.O_DIRECTORY, (fd) => {
+    const entries: DirectoryEntry[] = [];
+    for (;;) {
+      const more = kernel.call(getdents64(fd));
+      if (more === undefined) return entries;
+      entries.push(...more);
+    }
+  });
+}
+
+function withOpen<T>(
+  kernel: Kernel,
+  dirfd: number,
+  path: string,
+  flags: number,
+  use: (fd: number) => T,
+): T {
+  const fd = kernel.call(openat(dirfd, path, flags));
+  try {
+    return use(fd);
+  } finally {
+    kernel.call(close(fd));
+  }
+}

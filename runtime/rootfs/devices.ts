@@ -1,0 +1,115 @@
+import type { Kernel } from "../../ffi/kernel.ts";
+import { type Call, tolerate } from "../../ffi/call.ts";
+import {
+  close,
+  fchownat,
+  makedev,
+  mknodat,
+  symlinkat,
+  unlinkat,
+} from "../../ffi/syscalls/file.ts";
+import { AT, S_IF } from "../../ffi/abi/file_flags.ts";
+import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
+import type { LinuxDevice, Spec } from "../spec/types.ts";
+import { CommandError } from "../cli/command_error.ts";
+import { components, makeCalls, makeInRoot, openInRoot } from "./in_root.ts";
+import { attach, cloneTree } from "./place_mount.ts";
+import { destination } from "./mounts.ts";
+
+/** What every container has (config-linux.md, "Default Devices"; /dev/console and /dev/ptmx come otherwise). */
+const DEFAULT_DEVICES: readonly LinuxDevice[] = ([
+  ["/dev/null", 1, 3],
+  ["/dev/zero", 1, 5],
+  ["/dev/full", 1, 7],
+  ["/dev/random", 1, 8],
+  ["/dev/urandom", 1, 9],
+  ["/dev/tty", 5, 0],
+] as const).map(([path, major, minor]) => ({
+  ...{ path, type: "c" as const, major, minor, fileMode: 0o666, uid: 0, gid: 0 },
+}));
+
+/** Links that every container has (config-linux.md, "Dev symbolic links"). */
+const LINKS = [
+  ["/proc/self/fd", "fd"],
+  ["/proc/self/fd/0", "stdin"],
+  ["/proc/self/fd/1", "stdout"],
+  ["/proc/self/fd/2", "stderr"],
+] as const;
+
+const TYPES = { c: S_IF.S_IFCHR, b: S_IF.S_IFBLK, p: S_IF.S_IFIFO } as const;
+const THERE = "the image, or an earlier mount, has it";
+
+/** Whether /dev is the container's own: not one of the host's that was bound there. */
+export function setsUpDev(spec: Spec): boolean {
+  return !spec.mounts.some((mount) => mount.parsed.bind && destination(mount) === "/dev");
+}
+
+/** The devices to be made: those of config.json, then the default ones that it does not name. */
+export function wantedDevices(spec: Spec): LinuxDevice[] {
+  const named = new Set(spec.linux.devices.map((device) => components(device.path).join("/")));
+  const defaults = DEFAULT_DEVICES.filter((device) => !named.has(device.path.slice(1)));
+  return [...spec.linux.devices, ...defaults];
+}
+
+/**
+ * Makes the devices and links of /dev, with a umask of 0. In a user namespace nobody may make devices: there they are
+ * bound from the host's /dev.
+ */
+export function makeDevices(kernel: Kernel, root: number, spec: Spec, bound: boolean): void {
+  const devices = wantedDevices(spec);
+  try {
+    if (bound) for (const device of devices) bindDevice(kernel, root, device);
+    else makeNodes(kernel, root, devices);
+  } catch (cause) {
+    throw cause instanceof SyscallError ? new CommandError("creating device nodes", { cause }) : cause;
+  }
+}
+
+function makeNodes(kernel: Kernel, root: number, devices: readonly LinuxDevice[]): void {
+  try {
+    kernel.batch(devices.flatMap((device) => nodeCalls(root, device)));
+  } catch (error) {
+    // Where mknod is forbidden although we are root (a container, a devices cgroup): bind what the host has.
+    if (!(isSyscallError(error, "EPERM") && error.syscall === "mknodat")) throw error;
+    for (const device of devices) bindDevice(kernel, root, device);
+  }
+}
+
+function nodeCalls(root: number, device: LinuxDevice): Call<unknown>[] {
+  const parts = components(device.path);
+  const name = parts.pop() ?? "";
+  const directory = parts.join("/");
+  const parent = openInRoot(root, directory);
+  const { type, major, minor, fileMode, uid, gid } = device;
+  const made = mknodat(parent, name, TYPES[type] | fileMode, makedev(major, minor));
+  return [
+    ...makeCalls(root, directory, "directory"),
+    parent,
+    tolerate(made, ["EEXIST"], THERE),
+    ...(uid === 0 && gid === 0 ? [] : [fchownat(parent, name, uid, gid, AT.AT_SYMLINK_NOFOLLOW)]),
+    close(parent),
+  ];
+}
+
+function bindDevice(kernel: Kernel, root: number, device: LinuxDevice): void {
+  const tree = kernel.call(cloneTree(device.path, false));
+  const place = makeInRoot(kernel, root, device.path, "file");
+  kernel.batch([attach(tree, place), close(tree), close(place)]);
+}
+
+/** Makes /dev/fd, /dev/stdin, ..., /dev/core and /dev/ptmx. */
+export function makeLinks(kernel: Kernel, root: number): void {
+  const dev = openInRoot(root, "/dev");
+  const link = (target: string, name: string) =>
+    tolerate(symlinkat(target, dev, name), ["EEXIST"], THERE);
+  kernel.batch([
+    ...makeCalls(root, "/dev", "directory"),
+    dev,
+    ...LINKS.map(([target, name]) => link(target, name)),
+    link("/proc/kcore", "core"),
+    tolerate(unlinkat(dev, "ptmx"), ["ENOENT"], "the usual case: nothing to replace"),
+    link("pts/ptmx", "ptmx"),
+    close(dev),
+  ]);
+}
+

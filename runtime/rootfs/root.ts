@@ -1,0 +1,94 @@
+import type { Kernel } from "../../ffi/kernel.ts";
+import { attempt } from "../../ffi/call.ts";
+import { chdir, close, fchdir, openat } from "../../ffi/syscalls/file.ts";
+import {
+  chroot,
+  MNT_DETACH,
+  mount,
+  mount_setattr,
+  move_mount,
+  pivot_root,
+  umount2,
+} from "../../ffi/syscalls/mount.ts";
+import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
+import * as MNT from "../../ffi/abi/mount_flags.ts";
+import { readFile } from "../../ffi/files.ts";
+import { cloneTree } from "./place_mount.ts";
+import { PROPAGATION } from "../spec/mount_options.ts";
+
+const PROPAGATIONS = MNT.MS_SHARED | MNT.MS_SLAVE | MNT.MS_PRIVATE | MNT.MS_UNBINDABLE;
+
+/**
+ * Cuts the mount namespace's propagation as `linux.rootfsPropagation` says (slave when it says nothing), and attaches
+ * a copy of the root directory's mounts on top of the old root, where pivot_root can take it from. The old root stays
+ * what "/" means to this process until then: paths of the host still work.
+ * @param tree The copy, when the stub before the user namespace had to make it.
+ * @returns The new root's descriptor.
+ */
+export function attachRoot(
+  kernel: Kernel,
+  rootfs: string,
+  propagation: string | undefined,
+  tree?: number,
+): number {
+  const wanted = PROPAGATION[propagation ?? "rslave"] ?? MNT.MS_SLAVE | MNT.MS_REC;
+  // What is unbindable cannot be copied: private now, unbindable at the end (`sealRoot`).
+  const cut = wanted & MNT.MS_UNBINDABLE ? MNT.MS_PRIVATE | MNT.MS_REC : wanted;
+  const made = cloneTree(rootfs, true);
+  const calls = [
+    mount(0, "/", 0, cut),
+    // pivot_root(2) refuses a new root whose parent mount is shared.
+    ...(cut & MNT.MS_SHARED ? [mount(0, "/", 0, MNT.MS_PRIVATE)] : []),
+  ];
+  if (tree !== undefined) {
+    kernel.batch([...calls, move_mount(tree, "", AT_FDCWD, "/")]);
+    return tree;
+  }
+  const results = kernel.batch([...calls, made, move_mount(made, "", AT_FDCWD, "/")]);
+  return results[calls.length] as number;
+}
+
+/** What the new root is at the end: read-only, and of the propagation asked for. */
+export function sealRoot(
+  kernel: Kernel,
+  root: number,
+  readonly: boolean,
+  propagation: string | undefined,
+): void {
+  const flags = propagation === undefined ? 0 : PROPAGATION[propagation] ?? 0;
+  const set = readonly ? MNT.MOUNT_ATTR_RDONLY : 0;
+  if (set !== 0) kernel.call(mount_setattr(root, { set }, false));
+  if (flags === 0) return;
+  const recursive = (flags & MNT.MS_REC) !== 0;
+  kernel.call(mount_setattr(root, { propagation: flags & PROPAGATIONS }, recursive));
+}
+
+/** Makes the new root the only one: the old one and all that hung below it is gone from this namespace. */
+export function pivot(kernel: Kernel, root: number): void {
+  const old = openat(AT_FDCWD, "/", O.O_PATH | O.O_DIRECTORY);
+  kernel.batch([
+    old,
+    fchdir(root),
+    pivot_root(".", "."),
+    fchdir(old),
+    // Taking the old mounts off must not take them off where they came from.
+    mount(0, ".", 0, MNT.MS_SLAVE | MNT.MS_REC),
+    umount2(".", MNT_DETACH),
+    chdir("/"),
+    close(old),
+    close(root),
+  ]);
+}
+
+/**
+ * `--no-pivot`, for a host whose root is the initial ramdisk, which pivot_root(2) cannot replace: takes every other
+ * mount of the host off, so that no way leads back to them, and changes the root by chroot(2) alone.
+ */
+export function chrootOnly(kernel: Kernel, root: number, rootfs: string): void {
+  const text = new TextDecoder().decode(readFile(kernel, AT_FDCWD, "/proc/self/mountinfo"));
+  const points = text.split("\n").flatMap((line) => line.split(" ")[4] ?? [])
+    .map((point) => point.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8))))
+    .filter((point) => point !== "/" && !`${rootfs}/`.startsWith(`${point}/`));
+  kernel.batch(points.reverse().map((point) => attempt(umount2(point, MNT_DETACH))));
+  kernel.batch([fchdir(root), chroot("."), chdir("/"), close(root)]);
+}

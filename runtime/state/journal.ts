@@ -1,0 +1,54 @@
+import type { Kernel } from "../../ffi/kernel.ts";
+import { close, openat, write } from "../../ffi/syscalls/file.ts";
+import { O } from "../../ffi/abi/file_flags.ts";
+
+/**
+ * Something that the kernel does not end for us, written down before it is made (DESIGN, law 5): a cgroup directory,
+ * or a mount in a mount namespace that belongs to somebody else.
+ */
+export type JournalEntry =
+  | { readonly kind: "cgroup"; readonly path: string }
+  | { readonly kind: "mount"; readonly namespace: string; readonly target: string };
+
+/** The file's name in a state directory: one JSON object a line, in the order of making. */
+export const JOURNAL_FILE = "journal";
+
+/** What was begun for one container. */
+export class Journal {
+  /** @param directory The state directory's descriptor; the caller's. */
+  constructor(private readonly kernel: Kernel, private readonly directory: number) {}
+
+  /**
+   * Writes entries down, in one write. No fsync: what the journal speaks of does not survive the loss of power that
+   * an fsync would guard against (cgroups and mounts are gone after a boot), and SIGKILL does not lose written pages.
+   */
+  record(...entries: readonly JournalEntry[]): void {
+    if (entries.length === 0) return;
+    const text = entries.map((entry) => JSON.stringify(entry) + "\n").join("");
+    const opened = openat(
+      this.directory,
+      JOURNAL_FILE,
+      O.O_WRONLY | O.O_CREAT | O.O_APPEND,
+      0o600,
+    );
+    this.kernel.batch([opened, write(opened, text), close(opened)]);
+  }
+}
+
+/**
+ * Reads a journal. A last line without its end is one that was cut by a crash: nothing was made for it yet, because
+ * things are made only after the write returned.
+ */
+export function parseJournal(text: string): JournalEntry[] {
+  return text.split("\n").slice(0, -1).flatMap((line) => {
+    const entry: unknown = JSON.parse(line);
+    return isEntry(entry) ? [entry] : [];
+  });
+}
+
+function isEntry(entry: unknown): entry is JournalEntry {
+  if (typeof entry !== "object" || entry === null || !("kind" in entry)) return false;
+  if (entry.kind === "cgroup") return "path" in entry && typeof entry.path === "string";
+  return entry.kind === "mount" && "namespace" in entry && "target" in entry &&
+    typeof entry.namespace === "string" && typeof entry.target === "string";
+}

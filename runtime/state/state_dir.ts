@@ -1,0 +1,218 @@
+import type { Kernel } from "../../ffi/kernel.ts";
+import {
+  close,
+  flock,
+  mkdirat,
+  openat,
+  renameat2,
+  statx,
+  unlinkat,
+  write,
+} from "../../ffi/syscalls/file.ts";
+import { attempt, tolerate } from "../../ffi/call.ts";
+import { AT, AT_FDCWD, LOCK, O } from "../../ffi/abi/file_flags.ts";
+import { isSyscallError } from "../../ffi/syscall_error.ts";
+import { readDirectory, readFile } from "../../ffi/files.ts";
+import { CommandError } from "../cli/command_error.ts";
+import { Journal, JOURNAL_FILE, type JournalEntry, parseJournal } from "./journal.ts";
+import { parseStateFile, STATE_FILE, type StateFile } from "./state_file.ts";
+
+/** The names in a state directory beside the state file and the journal. */
+export const CONTROL_SOCKET = "control.sock";
+/** Held with flock(2) by the stub that waits to become the container's process; see `status.ts`. */
+export const EXEC_LOCK = "exec.lock";
+
+const TEMPORARY = ".state.json";
+const O_DIR = O.O_RDONLY | O.O_DIRECTORY;
+
+/**
+ * `ROOT/ID/`: everything that is known of one container. The lock is flock(2) on the directory itself: there is no
+ * moment in which the directory exists and its lock does not, and it ends with the process that holds it.
+ */
+export class StateDir implements Disposable {
+  readonly journal: Journal;
+
+  private constructor(
+    private readonly kernel: Kernel,
+    /** The state root, absolute. */
+    readonly root: string,
+    readonly id: string,
+    /** The directory's descriptor. */
+    readonly fd: number,
+  ) {
+    this.journal = new Journal(kernel, fd);
+  }
+
+  /** The directory's path. */
+  get path(): string {
+    return `${this.root}/${this.id}`;
+  }
+
+  /**
+   * Makes a container's directory, locked. Exactly one of several callers gets it.
+   * @throws CommandError when there is one of that id.
+   */
+  static create(kernel: Kernel, root: string, id: string): StateDir {
+    makeRoot(kernel, root);
+    try {
+      kernel.call(mkdirat(AT_FDCWD, `${root}/${id}`, 0o700));
+    } catch (error) {
+      if (!isSyscallError(error, "EEXIST")) throw error;
+      throw new CommandError(`container with given ID already exists: ${id}`);
+    }
+    const dir = StateDir.open(kernel, root, id);
+    if (dir === undefined) throw new CommandError(`container ${id} was deleted while it was created`);
+    try {
+      dir.lock();
+      return dir;
+    } catch (error) {
+      dir[Symbol.dispose](); // somebody deletes it at this moment: it is theirs to finish
+      throw error;
+    }
+  }
+
+  /** Opens a container's directory; undefined when there is none. */
+  static open(kernel: Kernel, root: string, id: string): StateDir | undefined {
+    try {
+      return new StateDir(kernel, root, id, kernel.call(openat(AT_FDCWD, `${root}/${id}`, O_DIR)));
+    } catch (error) {
+      if (isSyscallError(error, "ENOENT")) return undefined;
+      throw error;
+    }
+  }
+
+  /** Opens a container's directory. @throws CommandError in runc's words, when there is none. */
+  static expect(kernel: Kernel, root: string, id: string): StateDir {
+    const dir = StateDir.open(kernel, root, id);
+    if (dir === undefined) throw new CommandError("container does not exist");
+    return dir;
+  }
+
+  /** The ids below a state root; none where the root does not exist. */
+  static list(kernel: Kernel, root: string): string[] {
+    try {
+      const fd = kernel.call(openat(AT_FDCWD, root, O_DIR));
+      try {
+        return readDirectory(kernel, fd).filter((entry) => !entry.name.startsWith("."))
+          .map((entry) => entry.name).sort();
+      } finally {
+        kernel.call(close(fd));
+      }
+    } catch (error) {
+      if (isSyscallError(error, "ENOENT")) return [];
+      throw error;
+    }
+  }
+
+  /**
+   * Takes the directory's lock, for as long as this object lives.
+   * @throws CommandError when another belay has it, or when the directory was deleted meanwhile.
+   */
+  lock(): void {
+    try {
+      this.kernel.call(flock(this.fd, LOCK.LOCK_EX | LOCK.LOCK_NB));
+    } catch (error) {
+      if (!isSyscallError(error, "EAGAIN")) throw error;
+      throw new CommandError(
+        `container ${this.id} is being worked on by another belay (create, start or delete); try again when it is done`,
+      );
+    }
+    // The lock may have come with the directory's deletion by the one who had it before.
+    if (!this.#stillThere()) throw new CommandError("container does not exist");
+  }
+
+  #stillThere(): boolean {
+    const [mine, named] = this.kernel.batch([
+      statx(this.fd, "", AT.AT_EMPTY_PATH),
+      attempt(statx(AT_FDCWD, this.path, AT.AT_SYMLINK_NOFOLLOW)),
+    ]);
+    return !(named instanceof Error) && named.ino === mine.ino;
+  }
+
+  /** Reads state.json; undefined when the container's creation was ended before it was written. */
+  read(): StateFile | undefined {
+    const text = this.#read(STATE_FILE);
+    return text === undefined ? undefined : parseStateFile(text);
+  }
+
+  /** What was begun for the container, in order. */
+  entries(): JournalEntry[] {
+    return parseJournal(this.#read(JOURNAL_FILE) ?? "");
+  }
+
+  #read(name: string): string | undefined {
+    try {
+      return new TextDecoder().decode(readFile(this.kernel, this.fd, name));
+    } catch (error) {
+      if (isSyscallError(error, "ENOENT")) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Writes state.json so that a reader sees the whole of it or the one before. No fsync: see `Journal.record`; and
+   * a file that a loss of power left empty is read as "creating", which `delete` finishes.
+   */
+  write(state: StateFile): void {
+    const text = JSON.stringify(state) + "\n";
+    const opened = openat(this.fd, TEMPORARY, O.O_WRONLY | O.O_CREAT | O.O_TRUNC, 0o600);
+    this.kernel.batch([
+      opened,
+      write(opened, text),
+      close(opened),
+      renameat2(this.fd, TEMPORARY, this.fd, STATE_FILE),
+    ]);
+  }
+
+  /** Opens the exec lock and takes it; the descriptor, to be handed to the stub (`status.ts`). */
+  takeExecLock(): number {
+    const opened = openat(this.fd, EXEC_LOCK, O.O_RDWR | O.O_CREAT, 0o600);
+    const [fd] = this.kernel.batch([opened, flock(opened, LOCK.LOCK_EX | LOCK.LOCK_NB)]);
+    return fd;
+  }
+
+  /** Whether the stub still holds the exec lock, that is: has not become the container's process yet. */
+  execLockHeld(): boolean {
+    const fd = this.kernel.call(attempt(openat(this.fd, EXEC_LOCK, O.O_RDWR)));
+    if (fd instanceof Error) {
+      if (fd.is("ENOENT")) return false;
+      throw fd;
+    }
+    // Shared: two who ask at the same time do not take each other for the stub.
+    const [locked] = this.kernel.batch([
+      attempt(flock(fd, LOCK.LOCK_SH | LOCK.LOCK_NB)),
+      close(fd),
+    ]);
+    if (!(locked instanceof Error)) return false;
+    if (locked.is("EAGAIN")) return true;
+    throw locked;
+  }
+
+  /** Removes the directory and what is in it, the directory itself last. What is gone already is fine. */
+  remove(): void {
+    const gone = "removed before, by a delete that was ended half-way";
+    for (const { name } of readDirectory(this.kernel, this.fd)) {
+      this.kernel.call(tolerate(unlinkat(this.fd, name), ["ENOENT"], gone));
+    }
+    this.kernel.call(
+      tolerate(unlinkat(AT_FDCWD, this.path, AT.AT_REMOVEDIR), ["ENOENT"], gone),
+    );
+  }
+
+  /** Closes the directory, and with that gives up its lock. */
+  [Symbol.dispose](): void {
+    this.kernel.call(close(this.fd));
+  }
+}
+
+/** Makes the state root and what is missing above it. */
+function makeRoot(kernel: Kernel, root: string): void {
+  try {
+    kernel.call(mkdirat(AT_FDCWD, root, 0o700));
+  } catch (error) {
+    if (isSyscallError(error, "EEXIST")) return;
+    if (!isSyscallError(error, "ENOENT")) throw error;
+    makeRoot(kernel, root.slice(0, root.lastIndexOf("/")));
+    makeRoot(kernel, root);
+  }
+}

@@ -1,0 +1,52 @@
+import type { Identity } from "../../ffi/identity.ts";
+import type { Hook } from "../spec/types.ts";
+
+/**
+ * `state.json`: what belay remembers of a container. Whether it is created, running or stopped is not in it: the
+ * kernel is asked (`status.ts`).
+ */
+export interface StateFile {
+  readonly ociVersion: string;
+  readonly id: string;
+  /** The bundle's absolute path. */
+  readonly bundle: string;
+  /** The root directory's absolute path. */
+  readonly rootfs: string;
+  /** When it was created, RFC 3339 in UTC. */
+  readonly created: string;
+  /** The name of the user who created it. */
+  readonly owner: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** The container's first process; absent while it is being created. */
+  readonly init?: Identity;
+  /** What `start` runs, with the environment and the arguments that `create` worked out. */
+  readonly exec?: {
+    readonly path: string;
+    readonly args: readonly string[];
+    readonly env: readonly string[];
+  };
+  /** The hooks that other commands than `create` run. */
+  readonly hooks: {
+    readonly startContainer: readonly Hook[];
+    readonly poststart: readonly Hook[];
+    readonly poststop: readonly Hook[];
+  };
+  /** How many descriptors beyond stdio the process is given. */
+  readonly preserveFds: number;
+}
+
+/** The file's name in a state directory. */
+export const STATE_FILE = "state.json";
+
+/** Reads a state file's text. Undefined for one that is no such thing: of a create that was ended half-way. */
+export function parseStateFile(text: string): StateFile | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined; // cut short by a loss of power: delete can still finish it
+    throw error;
+  }
+  if (typeof value !== "object" || value === null) return undefined;
+  return "id" in value && "bundle" in value && "hooks" in value ? value as StateFile : undefined;
+}
