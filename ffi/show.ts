@@ -41,7 +41,7 @@ export function named(value: number, table: Readonly<Record<string, number>>): S
 
 /** A mode of a file, in octal. */
 export function octal(value: number): Shown {
-  return new Shown(value, () => `0${value.toString(8)}`);
+  return new Shown(value, () => value === 0 ? "0" : `0${value.toString(8)}`);
 }
 
 function showArg(arg: Arg, nameOf: (earlier: Call<number>) => string): string {
