@@ -1,0 +1,151 @@
+/**
+ * `deno task build`: bundles belay into one JavaScript file and makes one executable of it:
+ * a compiled one where Deno's base binary (denort) can be had, else a launcher.
+ *
+ * Usage: deno run -A scripts/build.ts [--entry FILE] [--out FILE] [--deno FILE] [--launcher]
+ *
+ *   --entry FILE  what is built (default: main.ts)
+ *   --out FILE    the executable (default: dist/belay); the bundle lies beside it, as FILE.js
+ *   --deno FILE   the Deno that compiles or that the launcher runs (default: the running one)
+ *   --launcher    do not try to compile
+ *   DENORT_BIN    the base binary; it must be of the very version of --deno
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { launcherText } from "./launcher.ts";
+import { capture, mustRun, step } from "./step.ts";
+
+/** Replaced in the bundle; see runtime/cli/version.ts. */
+const COMMIT_PLACEHOLDER = '"@BELAY_COMMIT@"';
+
+/** How long the download of denort may take. */
+const COMPILE_TIMEOUT_MS = 120_000;
+
+const root = new URL("..", import.meta.url).pathname;
+
+/** What to build. */
+export interface BuildOptions {
+  /** The module to start with. */
+  readonly entry: string;
+  /** The executable to make. */
+  readonly out: string;
+  /** The absolute path of the Deno that compiles, or that the launcher runs. */
+  readonly deno: string;
+  /** Make a launcher even where it could be compiled. */
+  readonly launcher: boolean;
+}
+
+/** Builds one executable and says which kind it is. */
+export async function build(options: BuildOptions): Promise<"compiled" | "launcher"> {
+  const { entry, out, deno } = options;
+  const bundlePath = `${out}.js`;
+  await Deno.mkdir(out.replace(/[^/]*$/, "") || ".", { recursive: true });
+  const bundle = await step(`bundling ${entry}`, () => bundleOf(entry));
+  await Deno.writeTextFile(bundlePath, bundle);
+  const why = options.launcher
+    ? "--launcher was given"
+    : await step(`compiling with ${deno}`, () => compile(bundlePath, out, deno));
+  if (why !== undefined) {
+    // Renamed into place: the old one may be running.
+    await Deno.writeTextFile(`${out}.new`, launcherText(deno, bundle), { mode: 0o755 });
+    await Deno.rename(`${out}.new`, out);
+  }
+  const kind = why === undefined ? "compiled" : "launcher";
+  // What does not start is not a build. The environment is podman's: empty.
+  await mustRun([out, "--version"], { clearEnv: true, cwd: "/" });
+  const size = (path: string) => `${Math.ceil(Deno.statSync(path).size / 1000)} kB`;
+  console.log(
+    kind === "compiled"
+      ? `built ${out}: a compiled executable, ${size(out)} (bundle ${size(bundlePath)})`
+      : `built ${out}: a launcher for ${deno}, ${size(out)}; not compiled: ${why}`,
+  );
+  if (kind === "launcher" && /\/(root|home|_npx)\//.test(deno)) {
+    console.log(
+      "  Other users may not reach that Deno, and npm may prune it: --deno names another.",
+    );
+  }
+  return kind;
+}
+
+async function bundleOf(entry: string): Promise<string> {
+  const output = await Deno.makeTempFile({ suffix: ".js" });
+  try {
+    // esbuild comes from npm the first time.
+    await mustRun([Deno.execPath(), "bundle", "--quiet", "--output", output, entry], { cwd: root });
+    return withCommit(await Deno.readTextFile(output), await commit());
+  } finally {
+    await Deno.remove(output);
+  }
+}
+
+/** Puts the commit into the bundle, or throws: a build never tells a wrong one. */
+function withCommit(bundle: string, commit: string): string {
+  const parts = bundle.split(COMMIT_PLACEHOLDER);
+  if (parts.length !== 2) {
+    throw new Error(`${COMMIT_PLACEHOLDER} is ${parts.length - 1} times in the bundle`);
+  }
+  return parts.join(JSON.stringify(commit));
+}
+
+async function commit(): Promise<string> {
+  const head = await capture(["git", "rev-parse", "HEAD"], { cwd: root });
+  if (head.code !== 0) return "unknown, not built in a git checkout";
+  const changes = await capture(["git", "status", "--porcelain"], { cwd: root });
+  return head.stdout.trim() + (changes.code === 0 && changes.stdout === "" ? "" : "-dirty");
+}
+
+/** Compiles, or returns why that is not possible here. */
+async function compile(bundle: string, out: string, deno: string): Promise<string | undefined> {
+  const denort = Deno.env.get("DENORT_BIN");
+  // Two versions of Deno in one DENO_DIR empty each other's caches.
+  const ownCache = deno === Deno.execPath() ? undefined : await Deno.makeTempDir();
+  try {
+    const { code, stderr } = await capture([
+      deno,
+      "compile",
+      "--quiet",
+      "--allow-all",
+      "--no-check",
+      "--no-config",
+      "--no-lock",
+      // Without it, root would run what any user puts into /tmp/deno-compile-belay.cache.
+      "--no-code-cache",
+      "--output",
+      out,
+      bundle,
+    ], {
+      timeoutMs: COMPILE_TIMEOUT_MS,
+      env: {
+        DENO_NO_UPDATE_CHECK: "1",
+        ...(ownCache === undefined ? {} : { DENO_DIR: ownCache }),
+      },
+    });
+    if (code === 0) return undefined;
+    // A base binary that was asked for and does not work is a mistake, not a reason to go on.
+    if (denort !== undefined) throw new Error(`compiling with DENORT_BIN=${denort}:\n${stderr}`);
+    // deno-lint-ignore no-control-regex -- Deno's colours
+    const lines = stderr.replace(/\x1b\[[\d;]*m/g, "").split("\n").map((line) => line.trim());
+    const reason = lines.find((line) => line.startsWith("1: ")) ??
+      lines.find((line) => line.startsWith("error")) ?? `exit code ${code}`;
+    return `no denort for it here (${reason.replace(/^1: /, "").replace(/: client error.*/, "")})`;
+  } finally {
+    if (ownCache !== undefined) await Deno.remove(ownCache, { recursive: true });
+  }
+}
+
+if (import.meta.main) {
+  const args = parseArgs(Deno.args, {
+    string: ["entry", "out", "deno"],
+    boolean: ["launcher"],
+    unknown: (arg) => {
+      console.error(`build: ${arg}: unknown; see the top of scripts/build.ts`);
+      Deno.exit(1);
+    },
+  });
+  const absolute = (path: string) => path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
+  await build({
+    entry: absolute(String(args["entry"] ?? `${root}main.ts`)),
+    out: absolute(String(args["out"] ?? `${root}dist/belay`)),
+    deno: await Deno.realPath(String(args["deno"] ?? Deno.execPath())),
+    launcher: args["launcher"] === true,
+  });
+}

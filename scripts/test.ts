@@ -1,0 +1,116 @@
+/**
+ * Runs the checks and the tests, and ends with the line `N passed, N failed, N skipped`.
+ *
+ * Usage: deno run -A scripts/test.ts [ok] [e2e] [--sweep=all] [--filter=TEXT]
+ *
+ *   ok            format, lint, types, documentation, unit tests; needs no root
+ *   e2e           builds dist/belay and tests it as a user runs it; needs root
+ *   --sweep=all   the fault sweep walks every point, not a seeded part (BELAY_SWEEP=all)
+ *   --filter=TEXT only the tests with TEXT in their names
+ *   BELAY_BIN     an executable to test instead of building dist/belay
+ *
+ * A check counts as one test. A skipped test says SKIP and why; the reasons are listed at the end.
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { needs } from "./needs.ts";
+import { capture, step } from "./step.ts";
+import { addTallies, readTally, type Tally } from "./tally.ts";
+
+const root = new URL("..", import.meta.url).pathname;
+const deno = Deno.execPath();
+
+const UNIT_NEEDS = {
+  "binutils": "assembles the stub",
+  "binutils-aarch64-linux-gnu": "assembles the stub for aarch64",
+  "qemu-user-static": "executes the stub for aarch64",
+};
+
+const E2E_NEEDS = {
+  "busybox-static": "the root file system of the containers",
+  "strace": "sees which files belay opens",
+  "tmux": "a terminal to test terminals with",
+};
+
+/** Format, lint, types, documentation, unit tests. */
+async function ok(filter: readonly string[]): Promise<Tally> {
+  await needs(UNIT_NEEDS);
+  const modules = [...modulesIn("ffi"), ...modulesIn("runtime")];
+  return addTallies([
+    await check("format", ["fmt", "--check", "--quiet"]),
+    await check("lint", ["lint", "--quiet"]),
+    await check("types", ["check", "--quiet", "main.ts", "scripts", "tests"]),
+    await check("documentation", ["doc", "--lint", ...modules]),
+    await tests("unit tests", ["tests/unit"], filter),
+  ]);
+}
+
+/** The built executable, as a user runs it. */
+async function e2e(filter: readonly string[]): Promise<Tally> {
+  await needs(E2E_NEEDS);
+  if (!Deno.env.has("BELAY_BIN")) {
+    const built = await check("build", ["run", "--allow-all", "scripts/build.ts"]);
+    if (built.failed > 0) return built;
+  }
+  const directories = ["tests/e2e", "tests/faults"].filter((path) => modulesIn(path).length > 0);
+  return await tests("end to end tests", directories, filter);
+}
+
+/** Runs one subcommand of Deno that passes or fails as a whole. */
+async function check(title: string, args: readonly string[]): Promise<Tally> {
+  const { code, stdout, stderr } = await step(
+    title,
+    () => capture([deno, ...args], { cwd: root, env: { NO_COLOR: "1" } }),
+  );
+  if (code !== 0) console.log(`FAILED ${title}\n${stdout}${stderr}`);
+  else if (title === "build") console.log(stdout.trimEnd());
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0, reasons: [] };
+}
+
+/** Runs `deno test`, shows what it prints as it comes, and counts. */
+async function tests(
+  title: string,
+  paths: readonly string[],
+  filter: readonly string[],
+): Promise<Tally> {
+  console.log(`· ${title}`);
+  const child = new Deno.Command(deno, {
+    // The types are a check of their own.
+    args: ["test", "--allow-all", "--no-check", ...filter, ...paths],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  let output = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    output += text;
+    await Deno.stdout.write(new TextEncoder().encode(text));
+  }
+  return readTally(output, (await child.status).code);
+}
+
+/** The modules below a directory, as paths from the root of the project. */
+function modulesIn(directory: string): string[] {
+  const entries = [...Deno.readDirSync(root + directory)].toSorted((a, b) =>
+    a.name < b.name ? -1 : 1
+  );
+  return entries.flatMap(({ name, isDirectory }) => {
+    const path = `${directory}/${name}`;
+    return isDirectory ? modulesIn(path) : name.endsWith(".ts") ? [path] : [];
+  });
+}
+
+const args = parseArgs(Deno.args, { string: ["sweep", "filter"] });
+if (args["sweep"] !== undefined) Deno.env.set("BELAY_SWEEP", String(args["sweep"]));
+const filter = args["filter"] === undefined ? [] : [`--filter=${args["filter"]}`];
+const suites = args._.length === 0 ? ["ok", "e2e"] : args._;
+const tallies: Tally[] = [];
+for (const suite of suites) {
+  if (suite === "ok") tallies.push(await ok(filter));
+  else if (suite === "e2e") tallies.push(await e2e(filter));
+  else throw new Error(`no such suite: ${suite}`);
+}
+const sum = addTallies(tallies);
+for (const reason of sum.reasons) console.log(reason);
+console.log(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
+Deno.exit(sum.failed === 0 ? 0 : 1);
