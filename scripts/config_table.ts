@@ -4,6 +4,7 @@
  * the file is not what this makes.
  */
 import { type ListedField, listFields } from "../runtime/spec/list_fields.ts";
+import type { Status } from "../runtime/spec/schema.ts";
 import { OCI_VERSION } from "../runtime/spec/oci_version.ts";
 
 /** The file that is written, from the root of the project. */
@@ -23,26 +24,30 @@ export function configTable(): string {
   ].join("\n\n") + "\n";
 }
 
+const MEANINGS: Readonly<Record<Status, string>> = {
+  "supported": "done as the specification says, or an error that names the field",
+  "refused": "an error that names the field, unless the value asks for nothing: " +
+    'null, `""`, `0`, `false`, `[]`, `{}`',
+  "no effect": "accepted with a warning: the specification lets runtimes ignore it",
+  "not for Linux": "of another platform: ignored with a warning",
+};
+
 function introduction(fields: readonly ListedField[]): string {
-  const count = (status: string): number =>
-    fields.filter((field) => field.status === status).length;
+  const statuses = Object.entries(MEANINGS).map(([status, meaning]) => {
+    const count = fields.filter((field) => field.status === status).length;
+    return `| ${status} | ${count} | ${meaning} |`;
+  });
   return `<!-- Made by scripts/config_table.ts from runtime/spec/*_schema.ts: do not edit. -->
 
 # config.json: what belay does with every field
 
-All ${fields.length} fields of the OCI runtime specification ${OCI_VERSION}. "Since" is the version of the
-specification that brought the field; in a path, \`[]\` is each element and \`.*\` each key.
+All ${fields.length} fields of the OCI runtime specification ${OCI_VERSION}. "Since" is the
+version of the specification that brought the field; in a path, \`[]\` is each element and \`.*\`
+each key.
 
 | status | fields | meaning |
 |---|---|---|
-| supported | ${
-    count("supported")
-  } | done as the specification says, or an error that names the field |
-| refused | ${
-    count("refused")
-  } | an error that names the field, unless the value asks for nothing (null, \`""\`, \`0\`, \`false\`, \`[]\`, \`{}\`) |
-| no effect | ${count("no effect")} | accepted with a warning: runtimes may ignore it |
-| not for Linux | ${count("not for Linux")} | of another platform: ignored with a warning |
+${statuses.join("\n")}
 
 - A field that the specification does not know is ignored with a warning that names it.
 - \`null\` is the same as leaving the field out, and so is \`""\` for an optional string.

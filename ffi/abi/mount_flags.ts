@@ -69,7 +69,7 @@ export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_STRICTATIME = 0x20;
 /** Mount attribute: do not update directory access times. */
 export const MOUNT_ATTR_NODIRATIME = 0x80;
-/** Mount attribute: map ids as the user namespace in mount_attr.userns_fd does; since Linux 5.12. */
+/** Mount attribute: map ids as the namespace of mount_attr.userns_fd does; since Linux 5.12. */
 export const MOUNT_ATTR_IDMAP = 0x100000;
 /** Mount attribute: do not follow symbolic links; since Linux 5.14. */
 export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000;

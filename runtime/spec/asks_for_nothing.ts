@@ -5,8 +5,8 @@ const DEEPEST = 8;
  * nothing: what Go's encoder writes for a field that nobody set (null, "", 0, false, [], {}), also
  * as the members of an object: Docker always sends `"blockIO": {"weight": 0}`.
  *
- * In a map the keys themselves are requests (`netDevices: {"eth0": {}}` moves eth0), so with `isMap`
- * only an empty object is nothing. Neither is an array that has elements.
+ * In a map the keys themselves are requests (`netDevices: {"eth0": {}}` moves eth0), so with
+ * `isMap` only an empty object is nothing. An array that has elements always is a request.
  */
 export function asksForNothing(value: unknown, isMap = false, depth = 0): boolean {
   if (value === null || value === undefined || value === "" || value === false) return true;

@@ -7,7 +7,7 @@ import { ValidationError } from "./validation_error.ts";
 /** `linux.namespaces[]`. */
 export const NAMESPACE = object({
   type: required(oneOf("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")),
-  path: optional(absolutePath(), { note: "absent: a new namespace" }),
+  path: optional(absolutePath, { note: "absent: a new namespace" }),
 });
 
 const LARGEST_UINT32 = 2 ** 32 - 1;
@@ -15,8 +15,8 @@ const LARGEST_UINT32 = 2 ** 32 - 1;
 /** `linux.uidMappings[]` and `linux.gidMappings[]`: one line of /proc/PID/uid_map. */
 export const ID_MAPPING = checked(
   object({
-    containerID: required(uint32()),
-    hostID: required(uint32()),
+    containerID: required(uint32),
+    hostID: required(uint32),
     size: required(integer("uint32", 1, LARGEST_UINT32)),
   }),
   (mapping, at) => {
@@ -34,7 +34,7 @@ export const ID_MAPPING = checked(
 
 /** `linux.timeOffsets.*`. */
 export const TIME_OFFSET = object({
-  secs: defaulted(int64(), 0),
+  secs: defaulted(int64, 0),
   nanosecs: defaulted(integer("uint32", 0, 999_999_999), 0),
 });
 
@@ -52,15 +52,15 @@ const TIME_OFFSETS = checked(map(TIME_OFFSET), (offsets, at) => {
  */
 export const DEVICE = checked(
   object({
-    path: required(absolutePath()),
+    path: required(absolutePath),
     type: required(oneOf("c", "b", "u", "p"), { note: "u is c, as in mknod(1)" }),
     major: optional(integer("int64", 0, 4095), { note: "required unless `type` is p" }),
     minor: optional(integer("int64", 0, 1048575), { note: "required unless `type` is p" }),
-    fileMode: defaulted(uint32(), 0o666, {
+    fileMode: defaulted(uint32, 0o666, {
       note: "438 (0666) when absent; file type bits dropped",
     }),
-    uid: defaulted(id(), 0),
-    gid: defaulted(id(), 0),
+    uid: defaulted(id, 0),
+    gid: defaulted(id, 0),
   }),
   (device, at) => {
     const { path, uid, gid, fileMode } = device;
@@ -87,11 +87,11 @@ export const DEVICE = checked(
 export const LINUX = object({
   uidMappings: defaulted(array(ID_MAPPING), []),
   gidMappings: defaulted(array(ID_MAPPING), []),
-  sysctl: defaulted(map(string()), {}, {
+  sysctl: defaulted(map(string), {}, {
     note: "only those of a namespace that the container does not share with the host",
   }),
   resources: optional(RESOURCES),
-  cgroupsPath: optional(checked(string(), cleanCgroupsPath), {
+  cgroupsPath: optional(checked(string, cleanCgroupsPath), {
     note: "cleaned: `..` never leads above the root of the hierarchy",
   }),
   namespaces: defaulted(array(NAMESPACE), [], { note: "one of type mount is required" }),
@@ -99,7 +99,8 @@ export const LINUX = object({
   netDevices: refused("moves of network devices are", { since: "1.3", shape: ".*{name}" }),
   seccomp: refused("system call filters are", {
     shape: "{defaultAction defaultErrnoRet@1.1 architectures[] flags[]@1.0.2 listenerPath@1.1 " +
-      "listenerMetadata@1.1 syscalls[]{names[] action errnoRet@1.1 args[]{index value valueTwo op}}}",
+      "listenerMetadata@1.1 syscalls[]{names[] action errnoRet@1.1 " +
+      "args[]{index value valueTwo op}}}",
   }),
   rootfsPropagation: optional(
     oneOf(
@@ -113,8 +114,8 @@ export const LINUX = object({
       "runbindable",
     ),
   ),
-  maskedPaths: defaulted(array(absolutePath()), []),
-  readonlyPaths: defaulted(array(absolutePath()), []),
+  maskedPaths: defaulted(array(absolutePath), []),
+  readonlyPaths: defaulted(array(absolutePath), []),
   mountLabel: refused("SELinux labels of mounts are"),
   intelRdt: refused("Intel RDT is", {
     shape: "{closID@1.0.2 schemata[]@1.3 l3CacheSchema memBwSchema@1.0.2 enableMonitoring@1.3}",

@@ -9,12 +9,15 @@ import { SPEC } from "./spec_schema.ts";
 export interface ListedField {
   /** Its place, with `[]` for "each element" and `.*` for "each key": `linux.devices[].path`. */
   readonly path: string;
+  /** What belay does with it. */
   readonly status: Status;
   /** The version of the specification that brought it: `1.0`, `1.0.2`, `1.3`. */
   readonly since: string;
+  /** Whether config.json must have it. */
   readonly required: boolean;
   /** What it holds, as the schema names it; "" below a field that belay does not read. */
   readonly type: string;
+  /** One line for the reader of the table; of a refused field, the words of the error. */
   readonly note: string;
   /** The field above it for which belay decides, when it does not read either of them. */
   readonly within?: string;
@@ -42,15 +45,17 @@ function* readField(
   prefix: string,
   inherited: string,
 ): Generator<ListedField> {
-  const since = field.since ?? inherited;
+  const { since = inherited, note = "" } = field.about;
   let path = prefix + name;
   let held = type;
   while (held.element !== undefined) {
     path += held.element.suffix;
     held = held.element.type;
   }
-  const { status, required, note = "" } = field;
-  yield { path, status, since, required, type: type.name, note };
+  const { status, required } = field;
+  const words = held.words === undefined ? "" : `one of ${held.words.join(", ")}`;
+  const remarks = [words, note].filter((remark) => remark !== "").join("; ");
+  yield { path, status, since, required, type: type.name, note: remarks };
   if (held.fields !== undefined) yield* fieldsOf(held.fields, `${path}.`, since);
 }
 
@@ -60,7 +65,8 @@ function* unreadField(
   prefix: string,
   inherited: string,
 ): Generator<ListedField> {
-  const { status, note = "", since = inherited, shape = "" } = field;
+  const { status } = field;
+  const { note = "", since = inherited, shape = "" } = field.about;
   const all = [...membersOf(`${name}@${since}${shape}`, prefix, inherited)];
   const within = all[0]?.path ?? "";
   for (const [i, { path, since }] of all.entries()) {

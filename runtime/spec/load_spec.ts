@@ -1,5 +1,4 @@
-import { parseJson } from "./parse_json.ts";
-import { type ParsedSpec, parseSpec } from "./parse_spec.ts";
+import { type ParsedSpec, parseSpecText } from "./parse_spec.ts";
 import type { Spec } from "./types.ts";
 import { namespaceOf } from "./validate_namespaces.ts";
 import { sysctlNamespace, sysctlPath } from "./validate_sysctl.ts";
@@ -18,7 +17,7 @@ const NS_FILES: Readonly<Record<string, string>> = { network: "net", ipc: "ipc",
  * @throws {ValidationError} the file is missing, is not JSON, or asks for what belay refuses
  */
 export function loadSpec(bundle: string): ParsedSpec {
-  const { spec, warnings } = parseSpec(parseJson(readConfig(bundle), CONFIG_FILE));
+  const { spec, warnings } = parseSpecText(readConfig(bundle), CONFIG_FILE);
   const root = resolveRoot(spec, bundle);
   const base = Deno.realPathSync(bundle);
   const mounts = spec.mounts.map((mount) => {

@@ -7,9 +7,9 @@ export interface MountOptions {
   readonly bind: boolean;
   /** `rbind` was given. */
   readonly recursiveBind: boolean;
-  /** MOUNT_ATTR_* asked for. MOUNT_ATTR__ATIME is a field: its value is here, its mask in `clear`. */
+  /** MOUNT_ATTR_* asked for; of the access time the value is here and its mask in `clear`. */
   readonly set: number;
-  /** MOUNT_ATTR_* asked to be off (`rw`, `suid`, ...); mount_setattr clears these first, then sets. */
+  /** MOUNT_ATTR_* to be off (`rw`, `suid`, ...); mount_setattr(2) clears first, then sets. */
   readonly clear: number;
   /** Like `set` for the whole tree of mounts: `rro`, `rnosuid`, ... (AT_RECURSIVE). */
   readonly recursiveSet: number;
@@ -49,13 +49,13 @@ const ATTRIBUTES: Readonly<Record<string, Attribute>> = {
 };
 
 /** The values of the field MOUNT_ATTR__ATIME; these options, too, exist with an `r`. */
-const ACCESS_TIMES: Readonly<Record<string, Attribute>> = {
-  noatime: { on: true, ms: mnt.MS_NOATIME, attr: mnt.MOUNT_ATTR_NOATIME },
-  atime: { on: false, ms: mnt.MS_NOATIME, attr: mnt.MOUNT_ATTR_NOATIME },
-  strictatime: { on: true, ms: mnt.MS_STRICTATIME, attr: mnt.MOUNT_ATTR_STRICTATIME },
-  nostrictatime: { on: false, ms: mnt.MS_STRICTATIME, attr: mnt.MOUNT_ATTR_STRICTATIME },
-  relatime: { on: true, ms: mnt.MS_RELATIME, attr: mnt.MOUNT_ATTR_RELATIME },
-  norelatime: { on: false, ms: mnt.MS_RELATIME, attr: mnt.MOUNT_ATTR_RELATIME },
+const ACCESS_TIMES: Readonly<Record<string, { readonly on: boolean; readonly attr: number }>> = {
+  noatime: { on: true, attr: mnt.MOUNT_ATTR_NOATIME },
+  atime: { on: false, attr: mnt.MOUNT_ATTR_NOATIME },
+  strictatime: { on: true, attr: mnt.MOUNT_ATTR_STRICTATIME },
+  nostrictatime: { on: false, attr: mnt.MOUNT_ATTR_STRICTATIME },
+  relatime: { on: true, attr: mnt.MOUNT_ATTR_RELATIME },
+  norelatime: { on: false, attr: mnt.MOUNT_ATTR_RELATIME },
 };
 
 /** Flags of the filesystem (its superblock) or of the call: [flag, whether the option sets it]. */
@@ -90,41 +90,36 @@ export const PROPAGATION: Readonly<Record<string, number>> = {
 interface Gathered {
   set: number;
   clear: number;
+  flags: number;
 }
 
-/** Applies `option` when it is an attribute; of two that contradict each other the later wins. */
+/** Adds `option` when it is an attribute; of two that contradict each other the later wins. */
 function gather(option: string, into: Gathered): boolean {
   const attribute = lookUp(ATTRIBUTES, option);
   if (attribute !== undefined) {
-    const { on, attr } = attribute;
+    const { on, ms, attr } = attribute;
+    into.flags = on ? into.flags | ms : into.flags & ~ms;
     into.set = on ? into.set | attr : into.set & ~attr;
     into.clear = on ? into.clear & ~attr : into.clear | attr;
     return true;
   }
   const time = lookUp(ACCESS_TIMES, option);
   if (time === undefined) return false;
-  // mount_setattr(2): whoever sets the access time must clear the whole field. `noX` takes back X
-  // alone, so that "noatime,nostrictatime" remains noatime; what remains otherwise is relatime.
-  into.clear |= mnt.MOUNT_ATTR__ATIME;
+  // `noX` takes back X alone, so that "noatime,nostrictatime" remains noatime.
   const current = into.set & mnt.MOUNT_ATTR__ATIME;
-  if (time.on) into.set = (into.set & ~mnt.MOUNT_ATTR__ATIME) | time.attr;
-  else if (current === time.attr) into.set &= ~mnt.MOUNT_ATTR__ATIME;
+  const remaining = current === time.attr ? mnt.MOUNT_ATTR_RELATIME : current;
+  setAccessTime(into, time.on ? time.attr : remaining);
   return true;
 }
 
-/** The MS_* flags that say the same as `gathered` to mount(2). */
-function classicFlags(gathered: Gathered): number {
-  let flags = 0;
-  for (const { on, ms, attr } of Object.values(ATTRIBUTES)) {
-    if (on && (gathered.set & attr) !== 0) flags |= ms;
-  }
-  if ((gathered.clear & mnt.MOUNT_ATTR__ATIME) !== 0) {
-    const chosen = gathered.set & mnt.MOUNT_ATTR__ATIME;
-    for (const { on, ms, attr } of Object.values(ACCESS_TIMES)) {
-      if (on && chosen === attr) flags |= ms;
-    }
-  }
-  return flags;
+function setAccessTime(into: Gathered, attr: number): void {
+  // mount_setattr(2): whoever sets the access time must clear the whole field.
+  into.clear |= mnt.MOUNT_ATTR__ATIME;
+  into.set = (into.set & ~mnt.MOUNT_ATTR__ATIME) | attr;
+  into.flags &= ~(mnt.MS_NOATIME | mnt.MS_STRICTATIME | mnt.MS_RELATIME);
+  if (attr === mnt.MOUNT_ATTR_NOATIME) into.flags |= mnt.MS_NOATIME;
+  else if (attr === mnt.MOUNT_ATTR_STRICTATIME) into.flags |= mnt.MS_STRICTATIME;
+  else into.flags |= mnt.MS_RELATIME;
 }
 
 /**
@@ -140,26 +135,28 @@ export function parseMountOptions(
   at: string,
   warnings: string[] = [],
 ): MountOptions {
-  const own: Gathered = { set: 0, clear: 0 };
-  const tree: Gathered = { set: 0, clear: 0 };
+  const own: Gathered = { set: 0, clear: 0, flags: 0 };
+  const tree: Gathered = { set: 0, clear: 0, flags: 0 };
   const propagation: number[] = [];
   const data: string[] = [];
   const ofFilesystem: number[] = []; // the places of the options that say nothing to a bind mount
-  let [bind, recursiveBind, tmpcopyup, flags] = [false, false, false, 0];
+  let [bind, recursiveBind, tmpcopyup] = [false, false, false];
 
-  for (const [i, option] of options.entries()) {
+  for (let i = 0; i < options.length; i++) {
+    const option = options[i] ?? "";
     if (gather(option, own)) continue;
-    if (option.startsWith("r") && gather(option.slice(1), tree)) continue;
     const way = lookUp(PROPAGATION, option);
     const flag = lookUp(FILESYSTEM_FLAGS, option);
     if (way !== undefined) {
       propagation.push(way);
     } else if (flag !== undefined) {
-      flags = flag[1] ? flags | flag[0] : flags & ~flag[0];
+      own.flags = flag[1] ? own.flags | flag[0] : own.flags & ~flag[0];
       if (flag[1] && flag[0] !== mnt.MS_REMOUNT) ofFilesystem.push(i);
     } else if (option === "bind" || option === "rbind") {
       bind = true;
       recursiveBind ||= option === "rbind";
+    } else if (option.startsWith("r") && gather(option.slice(1), tree)) {
+      continue;
     } else if (option === "tmpcopyup") {
       tmpcopyup = true;
       if (type !== "tmpfs") ofFilesystem.push(i);
@@ -185,7 +182,6 @@ export function parseMountOptions(
     ...own,
     recursiveSet: tree.set,
     recursiveClear: tree.clear,
-    flags: flags | classicFlags(own),
     propagation,
     data,
     tmpcopyup: tmpcopyup && type === "tmpfs" && !bind,

@@ -23,14 +23,14 @@ export const BOX = object({
 
 /** `process.user`. */
 export const USER = object({
-  uid: defaulted(id(), 0, { note: "0 when absent" }),
-  gid: defaulted(id(), 0, { note: "0 when absent" }),
+  uid: defaulted(id, 0, { note: "0 when absent" }),
+  gid: defaulted(id, 0, { note: "0 when absent" }),
   umask: optional(integer("uint32", 0, 0o777), { since: "1.0.2", note: "at most 511 (0777)" }),
-  additionalGids: defaulted(array(id()), []),
+  additionalGids: defaulted(array(id), []),
   username: foreign("Windows"),
 });
 
-const CAPABILITY_SET = defaulted(array(string()), [], {
+const CAPABILITY_SET = defaulted(array(string), [], {
   note: "an unknown name, and what the kernel would not grant, is dropped with a warning",
 });
 
@@ -46,33 +46,33 @@ export const CAPABILITIES = object({
 /** `process.rlimits[]`. */
 export const RLIMIT = object({
   type: required(oneOf(...RLIMIT_NAMES)),
-  hard: required(uint64(), { note: "18446744073709551615 is RLIM_INFINITY" }),
-  soft: required(uint64(), { note: "at most `hard`" }),
+  hard: required(uint64, { note: "18446744073709551615 is RLIM_INFINITY" }),
+  soft: required(uint64, { note: "at most `hard`" }),
 });
 
 /** `process.env[]`: as runc does, what is no assignment is refused. */
-const ENVIRONMENT_VARIABLE = checked(string(), (text, at) => {
+const ENVIRONMENT_VARIABLE = checked(string, (text, at) => {
   if (text.indexOf("=") > 0) return text;
   throw new ValidationError(at, `must be of the form NAME=VALUE, got ${preview(text)}`);
 });
 
-const ARGS = checked(array(string()), (args, at) => {
+const ARGS = checked(array(string), (args, at) => {
   if (args.length > 0) return args;
   throw new ValidationError(at, "must not be empty; its first entry is what is executed");
 });
 
 /** `process`. */
 export const PROCESS = object({
-  terminal: defaulted(bool(), false),
+  terminal: defaulted(bool, false),
   consoleSize: optional(BOX, { note: "ignored without `terminal`" }),
   user: defaulted(USER, {}),
   args: required(ARGS, { note: "at least one" }),
   commandLine: foreign("Windows", { since: "1.0.2" }),
   env: defaulted(array(ENVIRONMENT_VARIABLE), []),
-  cwd: required(absolutePath()),
+  cwd: required(absolutePath),
   capabilities: defaulted(CAPABILITIES, {}, { note: "when absent, the process has none" }),
   rlimits: defaulted(array(RLIMIT), []),
-  noNewPrivileges: defaulted(bool(), false),
+  noNewPrivileges: defaulted(bool, false),
   apparmorProfile: refused("AppArmor profiles are"),
   oomScoreAdj: optional(integer("int", -1000, 1000), { note: "-1000 to 1000" }),
   scheduler: refused("scheduling policies are", {

@@ -1,4 +1,4 @@
-import { bool, int64, integer, oneOf, string, uint64 } from "./scalars.ts";
+import { amount, bool, integer, oneOf, string, uint64 } from "./scalars.ts";
 import {
   array,
   checked,
@@ -23,16 +23,17 @@ function limit(type: Type<bigint>, note?: string): Field<bigint, "maybe"> {
 /** Device numbers of rules are 32 bits wide in the devices cgroup; -1 is "any". */
 const DEVICE_NUMBER = integer("int64", -1, 2 ** 32 - 1);
 
-const ACCESS = checked(string(), (access, at) => {
-  if (/^[rwm]{1,3}$/.test(access) && new Set(access).size === access.length) return access;
+const ACCESS = checked(string, (access, at) => {
+  const rest = access.replace("r", "").replace("w", "").replace("m", "");
+  if (access !== "" && rest === "") return access;
   throw new ValidationError(at, `must be made of r, w and m, got ${preview(access)}`);
 });
 
 /** `linux.resources.devices[]`. */
 export const DEVICE_RULE = checked(
   object({
-    allow: defaulted(bool(), false),
-    type: defaulted(oneOf("a", "b", "c"), "a", { note: "a, b or c; absent is a" }),
+    allow: defaulted(bool, false),
+    type: defaulted(oneOf("a", "b", "c"), "a", { note: "a when absent" }),
     major: defaulted(DEVICE_NUMBER, -1, { note: "-1 and absent are any" }),
     minor: defaulted(DEVICE_NUMBER, -1, { note: "-1 and absent are any" }),
     access: required(ACCESS, { note: "one or more of r, w, m" }),
@@ -46,44 +47,44 @@ export const DEVICE_RULE = checked(
 
 /** `linux.resources.memory`. All sizes are in bytes; -1 is unlimited. */
 export const MEMORY = object({
-  limit: limit(int64(-1n)),
-  reservation: limit(int64(-1n)),
-  swap: limit(int64(-1n), "memory and swap together"),
+  limit: limit(amount),
+  reservation: limit(amount),
+  swap: limit(amount, "memory and swap together"),
   kernel: ineffective("Linux removed limits of kernel memory (5.4 and 5.16)"),
   kernelTCP: ineffective("as with runc, limits of kernel TCP memory are ignored"),
   swappiness: optional(integer("uint64", 0, 100)),
-  disableOOMKiller: optional(bool()),
-  useHierarchy: optional(bool(), {
+  disableOOMKiller: optional(bool),
+  useHierarchy: optional(bool, {
     since: "1.0.2",
     note: "always on since Linux 5.11 and on cgroup v2",
   }),
   checkBeforeUpdate: refused("checks before an update of limits are", { since: "1.1" }),
 });
 
-const QUOTA = checked(int64(-1n), (quota, at) => {
+const QUOTA = checked(amount, (quota, at) => {
   if (quota === -1n || quota >= 1000n) return quota;
   throw new ValidationError(at, `must be at least 1000 (a millisecond) or -1, got ${quota}`);
 });
 
-const PERIOD = checked(uint64(1_000_000n), (period, at) => {
-  if (period >= 1000n) return period;
+const PERIOD = checked(uint64, (period, at) => {
+  if (period >= 1000n && period <= 1_000_000n) return period;
   throw new ValidationError(at, `must be from 1000 to 1000000 microseconds, got ${period}`);
 });
 
 /** `0-3,7`: as cpuset.cpus and cpuset.mems take it. */
-const NUMBER_LIST = checked(string(), (list, at) => {
+const NUMBER_LIST = checked(string, (list, at) => {
   if (/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(list)) return list;
   throw new ValidationError(at, `must be a list like "0-3,7", got ${preview(list)}`);
 });
 
 /** `linux.resources.cpu`. All times are in microseconds. */
 export const CPU = object({
-  shares: limit(uint64()),
+  shares: limit(uint64),
   quota: limit(QUOTA, "-1 is unlimited"),
   burst: refused("CPU bursts are", { since: "1.1" }),
   period: limit(PERIOD),
-  realtimeRuntime: limit(int64(-1n)),
-  realtimePeriod: limit(uint64()),
+  realtimeRuntime: limit(amount),
+  realtimePeriod: limit(uint64),
   cpus: optional(NUMBER_LIST),
   mems: optional(NUMBER_LIST),
   idle: refused("SCHED_IDLE cgroups are", { since: "1.1" }),
@@ -91,7 +92,7 @@ export const CPU = object({
 
 /** `linux.resources.pids`. */
 export const PIDS = object({
-  limit: optional(int64(-1n), { note: "-1 is unlimited, 0 is a limit" }),
+  limit: optional(amount, { note: "-1 is unlimited, 0 is a limit" }),
 });
 
 /** `linux.resources`. */
@@ -101,9 +102,9 @@ export const RESOURCES = object({
   cpu: optional(CPU),
   pids: optional(PIDS),
   blockIO: refused("limits of block I/O are", {
-    shape:
-      "{weight leafWeight weightDevice[]{major minor weight leafWeight} throttleReadBpsDevice[]{major minor rate} " +
-      "throttleWriteBpsDevice[]{major minor rate} throttleReadIOPSDevice[]{major minor rate} throttleWriteIOPSDevice[]{major minor rate}}",
+    shape: "{weight leafWeight weightDevice[]{major minor weight leafWeight} " +
+      "throttleReadBpsDevice[]{major minor rate} throttleWriteBpsDevice[]{major minor rate} " +
+      "throttleReadIOPSDevice[]{major minor rate} throttleWriteIOPSDevice[]{major minor rate}}",
   }),
   hugepageLimits: refused("limits of huge pages are", { shape: "[]{pageSize limit}" }),
   network: refused("network classes and priorities are", {

@@ -24,6 +24,8 @@ export interface Type<T> {
   readonly fields?: Fields;
   /** The type of what an array (`[]`) or a map (`.*`) holds. */
   readonly element?: { readonly suffix: "[]" | ".*"; readonly type: Type<unknown> };
+  /** The words that a string must be one of. */
+  readonly words?: readonly string[];
   /** The value that an optional field of this type has when nobody set it: "" for strings. */
   readonly unset?: "" | 0;
 }
@@ -49,10 +51,16 @@ export interface AboutUnread extends About {
 }
 
 /** A named place in an object. */
-export interface Field<T, P extends Presence> extends AboutUnread {
+export interface Field<T, P extends Presence> {
+  /** For docs/config.md. */
+  readonly about: AboutUnread;
+  /** What belay does with it. */
   readonly status: Status;
+  /** Whether it is in the parsed object. */
   readonly presence: P;
+  /** Whether config.json must have it. */
   readonly required: boolean;
+  /** How its value is read; absent when belay does not read it. */
   readonly type?: Type<T>;
   /** Returns the parsed value, or undefined when nothing is to be stored. */
   readonly take: (value: unknown, at: string, warnings: string[]) => T | undefined;
@@ -64,11 +72,14 @@ export type Fields = Readonly<Record<string, Field<unknown, Presence>>>;
 /** The TypeScript type that a {@link Type} parses to. */
 export type Infer<X> = X extends Type<infer T> ? T : never;
 
-type ValueOf<X> = X extends Field<infer T, Presence> ? T : never;
-type NamesWith<F extends Fields, P extends Presence> = {
+/** The type of a field's value. */
+export type ValueOf<X> = X extends Field<infer T, Presence> ? T : never;
+/** The names of the fields with this presence. */
+export type NamesWith<F extends Fields, P extends Presence> = {
   [K in keyof F]: F[K] extends Field<unknown, P> ? K : never;
 }[keyof F];
-type Flat<T> = { [K in keyof T]: T[K] };
+/** One object type instead of an intersection, so that editors show its fields. */
+export type Flat<T> = { [K in keyof T]: T[K] };
 
 /** The object type that `F` describes: refused and foreign fields are not in it. */
 export type ObjectOf<F extends Fields> = Flat<
@@ -83,7 +94,7 @@ function isAbsent(value: unknown, type: Type<unknown>): boolean {
 /** A field that must be given. */
 export function required<T>(type: Type<T>, about: About = {}): Field<T, "always"> {
   return {
-    ...about,
+    about,
     status: "supported",
     presence: "always",
     required: true,
@@ -100,7 +111,7 @@ export function required<T>(type: Type<T>, about: About = {}): Field<T, "always"
 /** A field that may be absent, and then is absent from the parsed object. */
 export function optional<T>(type: Type<T>, about: About = {}): Field<T, "maybe"> {
   return {
-    ...about,
+    about,
     status: "supported",
     presence: "maybe",
     required: false,
@@ -117,7 +128,7 @@ export function defaulted<T>(
   about: About = {},
 ): Field<T, "always"> {
   return {
-    ...about,
+    about,
     status: "supported",
     presence: "always",
     required: false,
@@ -130,11 +141,10 @@ export function defaulted<T>(
 /** A field that belay does not support: an error, unless its value requests nothing. */
 export function refused(what: string, about: AboutUnread = {}): Field<never, "never"> {
   return {
-    ...about,
+    about: { note: refusalOf(what), ...about },
     status: "refused",
     presence: "never",
     required: false,
-    note: refusalOf(what),
     take(value, at) {
       if (asksForNothing(value, about.shape?.startsWith(".*"))) return undefined;
       throw new ValidationError(at, refusalOf(what));
@@ -152,7 +162,7 @@ export function ineffective(why: string, about: AboutUnread = {}): Field<never, 
   return unread("no effect", `has no effect: ${why}`, { note: why, ...about });
 }
 
-/** A field of another platform: a runtime ignores it (config.md, "Platform-specific configuration"). */
+/** A field of another platform: ignored (config.md, "Platform-specific configuration"). */
 export function foreign(platform: string, about: AboutUnread = {}): Field<never, "never"> {
   return unread("not for Linux", `ignored: it is for ${platform}`, {
     note: `for ${platform}`,
@@ -162,7 +172,7 @@ export function foreign(platform: string, about: AboutUnread = {}): Field<never,
 
 function unread(status: Status, remark: string, about: AboutUnread): Field<never, "never"> {
   return {
-    ...about,
+    about,
     status,
     presence: "never",
     required: false,
@@ -175,15 +185,15 @@ function unread(status: Status, remark: string, about: AboutUnread): Field<never
 
 /** An object with these fields. An unknown field is ignored with a warning that names it. */
 export function object<F extends Fields>(fields: F): Type<ObjectOf<F>> {
-  const entries = Object.entries(fields);
   return {
     name: "object",
     fields,
     parse(value, at, warnings) {
       const given = asObject(value, at);
       const result: Record<string, unknown> = {};
-      for (const [name, field] of entries) {
-        const taken = field.take(given[name], at === "" ? name : `${at}.${name}`, warnings);
+      for (const name in fields) {
+        const path = at === "" ? name : `${at}.${name}`;
+        const taken = fields[name]?.take(given[name], path, warnings);
         if (taken !== undefined) result[name] = taken;
       }
       for (const name in given) {
@@ -205,7 +215,11 @@ export function array<T>(type: Type<T>): Type<T[]> {
       if (!Array.isArray(value)) {
         throw new ValidationError(at, `must be an array, got ${preview(value)}`);
       }
-      return Array.from(value, (element, i) => type.parse(element, `${at}[${i}]`, warnings));
+      const result: T[] = [];
+      for (let i = 0; i < value.length; i++) {
+        result.push(type.parse(value[i], `${at}[${i}]`, warnings));
+      }
+      return result;
     },
   };
 }
@@ -217,8 +231,10 @@ export function map<T>(type: Type<T>): Type<Record<string, T>> {
     element: { suffix: ".*", type },
     parse(value, at, warnings) {
       const result: Record<string, T> = Object.create(null);
-      for (const [key, element] of Object.entries(asObject(value, at))) {
-        if (element === null) continue;
+      const given = asObject(value, at);
+      for (const key in given) {
+        const element = given[key];
+        if (element === null || element === undefined) continue;
         const path = pathOf(at, key);
         if (key === "" || key.includes("\0")) {
           throw new ValidationError(path, "a key must be text without NUL characters");

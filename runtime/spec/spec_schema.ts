@@ -18,12 +18,12 @@ import { preview, ValidationError } from "./validation_error.ts";
 
 /** `root`. */
 export const ROOT = object({
-  path: required(nonEmpty(), { note: "relative to the bundle, or absolute" }),
-  readonly: defaulted(bool(), false),
+  path: required(nonEmpty, { note: "relative to the bundle, or absolute" }),
+  readonly: defaulted(bool, false),
 });
 
 /** config.md, "Mounts": a relative destination is deprecated and relative to "/". */
-const DESTINATION = checked(nonEmpty(), (destination, at, warnings) => {
+const DESTINATION = checked(nonEmpty, (destination, at, warnings) => {
   if (destination.startsWith("/")) return destination;
   warnings.push(`${at}: ${preview(destination)} is relative, which is deprecated; "/" is meant`);
   return `/${destination}`;
@@ -33,9 +33,9 @@ const DESTINATION = checked(nonEmpty(), (destination, at, warnings) => {
 export const MOUNT = checked(
   object({
     destination: required(DESTINATION, { note: "a relative one is deprecated: warned of" }),
-    type: optional(string()),
-    source: optional(string(), { note: "of a bind mount: relative to the bundle, or absolute" }),
-    options: defaulted(array(string()), [], {
+    type: optional(string),
+    source: optional(string, { note: "of a bind mount: relative to the bundle, or absolute" }),
+    options: defaulted(array(string), [], {
       note: "all of the specification's but idmap and ridmap; others go to the filesystem",
     }),
     uidMappings: refused("idmapped mounts are", {
@@ -66,9 +66,9 @@ export const MOUNT = checked(
 
 /** One hook. */
 export const HOOK = object({
-  path: required(absolutePath()),
-  args: defaulted(array(string()), []),
-  env: defaulted(array(string()), []),
+  path: required(absolutePath),
+  args: defaulted(array(string), []),
+  env: defaulted(array(string), []),
   timeout: optional(integer("int", 1, 2 ** 31 - 1), { note: "seconds" }),
 });
 
@@ -86,17 +86,17 @@ export const HOOKS = object({
 
 /** All of config.json in version 1.3 of the specification, in the order of specs-go/config.go. */
 export const SPEC = object({
-  ociVersion: required(checked(string(), checkOciVersion), { note: "1.0.0 to 1.3.x" }),
+  ociVersion: required(checked(string, checkOciVersion), { note: "1.0.0 to 1.3.x" }),
   process: required(PROCESS),
   root: required(ROOT),
-  hostname: optional(string(), { note: "at most 64 bytes; needs a uts namespace" }),
-  domainname: optional(string(), {
+  hostname: optional(string, { note: "at most 64 bytes; needs a uts namespace" }),
+  domainname: optional(string, {
     since: "1.1",
     note: "at most 64 bytes; needs a uts namespace",
   }),
   mounts: defaulted(array(MOUNT), []),
   hooks: defaulted(HOOKS, {}),
-  annotations: defaulted(map(string()), {}),
+  annotations: defaulted(map(string), {}),
   linux: defaulted(LINUX, {}),
   solaris: foreign("Solaris", {
     shape: "{milestone limitpriv maxShmMemory anet[]{linkname lowerLink allowedAddress " +

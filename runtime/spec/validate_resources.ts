@@ -21,7 +21,8 @@ export function validateResources(resources: LinuxResources, warnings: string[])
     if (swap < limit) {
       throw new ValidationError(
         "linux.resources.memory.swap",
-        `limits memory and swap together and must be at least the memory limit, got ${swap} and ${limit}`,
+        "limits memory and swap together and must be at least the memory limit, " +
+          `got ${swap} and ${limit}`,
       );
     }
   }

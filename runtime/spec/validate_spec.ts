@@ -25,7 +25,8 @@ export function validateSpec(spec: Spec, warnings: string[]): void {
 }
 
 function validateName(field: string, name: string | undefined): void {
-  const bytes = name === undefined ? 0 : new TextEncoder().encode(name).length;
+  if (name === undefined || name.length * 3 <= LONGEST_NAME) return; // at most 3 bytes each
+  const bytes = new TextEncoder().encode(name).length;
   if (bytes > LONGEST_NAME) {
     throw new ValidationError(field, `must have at most ${LONGEST_NAME} bytes, got ${bytes}`);
   }

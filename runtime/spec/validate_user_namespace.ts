@@ -17,6 +17,7 @@ const MOST_MAPPINGS = 340;
 export function validateUserNamespace(spec: Spec, warnings: string[]): void {
   const { uidMappings, gidMappings } = spec.linux;
   const namespace = namespaceOf(spec, "user");
+  if (namespace === undefined && uidMappings.length === 0 && gidMappings.length === 0) return;
   const both = [["uid", uidMappings], ["gid", gidMappings]] as const;
   for (const [kind, mappings] of both) {
     const field = `linux.${kind}Mappings`;

@@ -14,6 +14,18 @@ export class ValidationError extends Error {
   }
 }
 
+/**
+ * A number of 64 bits came as a JavaScript number that may not be what was written, because it is
+ * beyond 2^53. Whoever has the text parses it again with `parseExactJson`.
+ */
+export class InexactNumber extends ValidationError {
+  /** `value` is what is left of the number. */
+  constructor(field: string, value: number) {
+    super(field, `the number ${value} may have lost digits; it must be given as a bigint`);
+    this.name = "InexactNumber";
+  }
+}
+
 const LONGEST_PREVIEW = 60;
 
 /** `value` as a person would recognize it in the file: JSON, cut after 60 characters. */
@@ -22,11 +34,11 @@ export function preview(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
   if (typeof value === "object" && value !== null) return "an object";
-  const text = JSON.stringify(value);
+  const text = JSON.stringify(value) ?? String(value);
   return text.length <= LONGEST_PREVIEW ? text : `${text.slice(0, LONGEST_PREVIEW)}...`;
 }
 
-/** The path of `key` inside of `at`: `linux.hooks`, or `linux.sysctl["net.x"]` where a dot would mislead. */
+/** The path of `key` in `at`: `linux.devices`, or `linux.sysctl["net.x"]` if a dot misleads. */
 export function pathOf(at: string, key: string): string {
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) return `${at}[${JSON.stringify(key)}]`;
   return at === "" ? key : `${at}.${key}`;

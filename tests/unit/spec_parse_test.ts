@@ -1,8 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { defaultSpec } from "../../runtime/spec/default_spec.ts";
-import { parseJson } from "../../runtime/spec/parse_json.ts";
-import { parseSpec } from "../../runtime/spec/parse_spec.ts";
-import { ValidationError } from "../../runtime/spec/validation_error.ts";
+import { parseSpec, parseSpecText } from "../../runtime/spec/parse_spec.ts";
+import { InexactNumber, ValidationError } from "../../runtime/spec/validation_error.ts";
 import { type Config, parsed, refuses } from "./spec_expect.ts";
 
 Deno.test("parseSpec() fills in every default when the config is minimal", () => {
@@ -130,22 +129,23 @@ Deno.test("parseSpec() accepts the OCI versions that belay knows, and no other",
   }
 });
 
-Deno.test("parseSpec() keeps 64-bit numbers exact when they come from parseJson()", () => {
+Deno.test("parseSpecText() keeps 64-bit numbers exact, also the largest", () => {
   const config = JSON.stringify(defaultSpec())
     .replace('"hard":1024', '"hard":18446744073709551615')
+    .replace('"soft":1024', '"soft":18446744073709551614')
     .replace('"resources":{', '"resources":{"memory":{"limit":9223372036854775807},');
-  const { spec } = parseSpec(parseJson(config, "config.json"));
+  const { spec } = parseSpecText(config, "config.json");
   assertEquals(spec.process.rlimits[0]?.hard, 18446744073709551615n);
+  assertEquals(spec.process.rlimits[0]?.soft, 18446744073709551614n);
   assertEquals(spec.linux.resources?.memory?.limit, 9223372036854775807n);
 });
 
-Deno.test("parseSpec() takes the largest 64-bit numbers also from a plain JSON.parse", () => {
-  const { spec } = parsed((c) => {
-    c.process.rlimits[0].hard = JSON.parse("18446744073709551615");
-    c.linux.resources.memory = { limit: JSON.parse("9223372036854775807") };
-  });
-  assertEquals(spec.process.rlimits[0]?.hard, 18446744073709551615n);
-  assertEquals(spec.linux.resources?.memory?.limit, 9223372036854775807n);
+Deno.test("parseSpec() refuses a number when JSON.parse may have rounded it", () => {
+  const error = assertThrows(
+    () => parsed((c) => c.process.rlimits[0].hard = JSON.parse("18446744073709551615")),
+    InexactNumber,
+  );
+  assertEquals(error.field, "process.rlimits[0].hard");
 });
 
 Deno.test("parseSpec() refuses a number outside of its field's range", () => {
