@@ -26,23 +26,23 @@ export function formatRecord(record: LogRecord, format: LogFormat): string {
   const time = `${record.time.toISOString().slice(0, 19)}Z`;
   switch (format) {
     case "json":
-      return JSON.stringify({ level, msg: record.msg, time });
+      return visible(JSON.stringify({ level, msg: record.msg, time }), "\\u00");
     case "text":
       return `time="${time}" level=${level} msg=${quote(record.msg)}`;
     case "plain":
-      return `${level}: ${visible(record.msg)}`;
+      return `${level}: ${visible(record.msg, "\\x")}`;
   }
 }
 
 /** logrus quotes what has any other character in it. */
 function quote(text: string): string {
-  return /^[\w./@^+-]+$/.test(text) ? text : visible(JSON.stringify(text));
+  return /^[\w./@^+-]+$/.test(text) ? text : visible(JSON.stringify(text), "\\x");
 }
 
 /** Control characters as escapes, so that a message cannot drive a terminal. Line feeds stay. */
-function visible(text: string): string {
+function visible(text: string, escape: "\\x" | "\\u00"): string {
   // deno-lint-ignore no-control-regex -- they are what is looked for
   return text.replace(/[\0-\x09\x0b-\x1f\x7f-\x9f]/g, (char) => {
-    return `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
+    return escape + char.charCodeAt(0).toString(16).padStart(2, "0");
   });
 }

@@ -21,15 +21,15 @@ export class StderrHandler implements LogHandler {
  * Appends to the file of `--log`, as runc does: mode 0644, one write per line, because belay and
  * its client's other runtimes may append to the same file.
  *
- * The file is opened for the first record. When that fails, or a write does, the record and the
- * reason go to stderr: a full disk must not hide why a container did not start.
+ * The file is opened for each record: there are few, and mostly none. When that fails, or the
+ * write does, the record and the reason go to stderr: a full disk must not hide why a container
+ * did not start.
  */
 export class FileHandler implements LogHandler {
   readonly #path: string;
   readonly #format: LogFormat;
-  #file: Deno.FsFile | undefined;
 
-  /** Opens nothing yet. */
+  /** Opens nothing. */
   constructor(path: string, format: LogFormat) {
     this.#path = path;
     this.#format = format;
@@ -39,8 +39,7 @@ export class FileHandler implements LogHandler {
   handle(record: LogRecord): void {
     const line = formatRecord(record, this.#format);
     try {
-      this.#file ??= Deno.openSync(this.#path, { create: true, append: true, mode: 0o644 });
-      writeAll(this.#file, line);
+      Deno.writeTextFileSync(this.#path, `${line}\n`, { append: true, mode: 0o644 });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       writeToStderr(line);
@@ -52,13 +51,9 @@ export class FileHandler implements LogHandler {
 /** Writes a line to stderr. Nothing is left to tell anyone when that fails. */
 export function writeToStderr(line: string): void {
   try {
-    writeAll(Deno.stderr, line);
+    let bytes = new TextEncoder().encode(`${line}\n`);
+    while (bytes.length > 0) bytes = bytes.subarray(Deno.stderr.writeSync(bytes));
   } catch {
     // Closed, or a pipe that nobody reads: the exit code still tells.
   }
-}
-
-function writeAll(to: { writeSync(bytes: Uint8Array): number }, line: string): void {
-  let bytes = new TextEncoder().encode(`${line}\n`);
-  while (bytes.length > 0) bytes = bytes.subarray(to.writeSync(bytes));
 }

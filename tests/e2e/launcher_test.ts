@@ -1,0 +1,188 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { launcherText } from "../../scripts/launcher.ts";
+import { noProgram, testUnless } from "../skip.ts";
+import { belay, belayPath, inTempDir, isLauncher, run } from "./belay.ts";
+
+const compiled = isLauncher ? undefined : "this is the compiled executable";
+
+Deno.test("belay works wherever it is copied to, and however it is called", async () => {
+  await inTempDir(async (directory) => {
+    const expected = (await belay(["--version"])).stdout;
+    const bin = `${directory}/a b#c%20?'"`;
+    Deno.mkdirSync(bin);
+    Deno.copyFileSync(belayPath, `${bin}/belay`);
+    Deno.symlinkSync(`${bin}/belay`, `${directory}/link`);
+    Deno.symlinkSync("link", `${directory}/runc`);
+    const ways: readonly Parameters<typeof run>[] = [
+      [[`${bin}/belay`, "--version"]],
+      [["./belay", "--version"], { cwd: bin }],
+      [[`${directory}/link`, "--version"], { cwd: "/" }],
+      [["./runc", "--version"], { cwd: directory }],
+      [["sh", "-c", "belay --version"], { env: { PATH: `${bin}:${Deno.env.get("PATH")}` } }],
+      [["sh", "-c", "cd /; exec runc --version"], { env: { PATH: `${directory}:/bin:/usr/bin` } }],
+    ];
+    for (const [command, options] of ways) {
+      assertEquals(await run(command, options), { code: 0, stdout: expected, stderr: "" });
+    }
+  });
+});
+
+Deno.test("belay works with an empty environment, as podman calls it", async () => {
+  const { code, stderr } = await belay(["--version"], { clearEnv: true, cwd: "/" });
+  assertEquals([code, stderr], [0, ""]);
+});
+
+Deno.test("belay works with its standard descriptors closed", async () => {
+  const { stdout } = await run(["sh", "-c", '"$0" -v <&- >&- 2>&-; echo $?', belayPath]);
+  assertEquals(stdout, "0\n");
+});
+
+Deno.test("belay passes its arguments on untouched", async () => {
+  const { stderr } = await belay(["no such\ncommand '\"$(x)", "--version", "", "*"]);
+  assertStringIncludes(stderr, String.raw`unknown command \"no such\\ncommand '\\\"$(x)\"`);
+});
+
+testUnless(
+  compiled,
+  "the launcher ignores what is in the working directory and in HOME",
+  async () => {
+    await inTempDir(async (directory) => {
+      const broken = [
+        "deno.json",
+        "deno.lock",
+        "package.json",
+        "import_map.json",
+        ".npmrc",
+        ".env",
+      ];
+      for (const name of broken) {
+        Deno.writeTextFileSync(`${directory}/${name}`, "{ broken\n@x:registry = \n");
+      }
+      Deno.mkdirSync(`${directory}/node_modules`);
+      const { code, stderr } = await belay(["--version"], {
+        cwd: directory,
+        env: { HOME: directory },
+      });
+      assertEquals([code, stderr], [0, ""]);
+    });
+  },
+);
+
+testUnless(compiled, "the launcher ignores variables that change how Deno starts", async () => {
+  await inTempDir(async (directory) => {
+    const socket = `${directory}/control.sock`;
+    using _listener = Deno.listen({ transport: "unix", path: socket });
+    const expected = await belay(["--version"]);
+    const env = {
+      DENO_AUDIT_PERMISSIONS: `${directory}/audit`,
+      DENO_COVERAGE_DIR: `${directory}/coverage`,
+      DENO_DIR: `${directory}/cache`,
+      DENO_EMIT_CACHE_MODE: "bogus",
+      DENO_LOG: "debug",
+      DENO_UNSTABLE_CONTROL_SOCK: `unix:${socket}`,
+      DENO_V8_FLAGS: "--bogus",
+      NODE_CHANNEL_FD: "77",
+      NODE_OPTIONS: "--require=/bogus.js",
+      OTEL_DENO: "true",
+      RUST_LOG: "trace",
+      SSLKEYLOGFILE: `${directory}/keys`,
+    };
+    for (const [name, value] of Object.entries(env)) {
+      const ended = await belay(["--version"], { env: { [name]: value }, timeoutMs: 10_000 });
+      assertEquals(ended, expected, name);
+    }
+    assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name), ["control.sock"]);
+  });
+});
+
+testUnless(
+  noProgram("strace"),
+  "belay opens no file that another user could have written, and writes none",
+  async () => {
+    await inTempDir(async (directory) => {
+      const log = `${directory}/strace`;
+      const { code } = await run(
+        ["strace", "-f", "-z", "-qq", "-o", log, "-e", "trace=%file", belayPath, "--version"],
+        { env: { HOME: directory } },
+      );
+      assertEquals(code, 0);
+      const calls = Deno.readTextFileSync(log).split("\n");
+      const opened = calls.filter((line) => /\bopen(at)?\(/.test(line));
+      assert(opened.length > 3, "strace saw nothing");
+      const writes = opened.filter((line) => /O_WRONLY|O_RDWR|O_CREAT/.test(line));
+      assertEquals(writes, []);
+      const deno = /^build: launcher \((.*)\)$/m.exec((await belay(["-v"])).stdout)?.[1];
+      const trusted = [
+        belayPath,
+        deno ?? belayPath,
+        "/etc/",
+        "/lib",
+        "/usr/",
+        "/proc/",
+        "/sys/",
+        "/dev/",
+      ];
+      const strange = opened.map((line) => /"([^"]*)"/.exec(line)?.[1] ?? line)
+        .filter((path) => !trusted.some((prefix) => path.startsWith(prefix)));
+      assertEquals(strange, []);
+      const made = calls.filter((line) =>
+        /\b(mkdir|unlink|rename|symlink|link)(at2?)?\(/.test(line)
+      );
+      assertEquals(made, []);
+    });
+  },
+);
+
+/** A launcher for a program of our own. */
+async function withLauncher(
+  deno: string,
+  program: string,
+  work: (path: string) => Promise<void>,
+): Promise<void> {
+  await inTempDir(async (directory) => {
+    const path = `${directory}/program`;
+    Deno.writeTextFileSync(path, launcherText(deno, program), { mode: 0o755 });
+    await work(path);
+  });
+}
+
+Deno.test("the launcher leaves the program the environment that it was called with", async () => {
+  await withLauncher(
+    Deno.execPath(),
+    "console.log(JSON.stringify(Deno.env.toObject()));",
+    async (path) => {
+      for (const env of [{}, { HOME: "/home/x", XDG_RUNTIME_DIR: "/run/x", "A": "b c\n" }]) {
+        const { stdout, stderr } = await run([path], { clearEnv: true, env });
+        assertEquals(stderr, "");
+        // /bin/sh sets PWD (and bash more): that is all that may be new.
+        const { PWD: _pwd, SHLVL: _shlvl, OLDPWD: _oldpwd, _: _last, ...seen } = JSON.parse(stdout);
+        assertEquals(seen, env);
+      }
+    },
+  );
+});
+
+Deno.test("the launcher passes arguments and the exit code", async () => {
+  await withLauncher(
+    Deno.execPath(),
+    "console.log(JSON.stringify(Deno.args)); Deno.exit(await Promise.resolve(42));",
+    async (path) => {
+      const args = ["--version", "-A", "", "a b", "$(x)", "--", "é\n"];
+      const { code, stdout } = await run([path, ...args]);
+      assertEquals(code, 42);
+      assertEquals(JSON.parse(stdout), args);
+    },
+  );
+});
+
+Deno.test("the launcher says clearly that its Deno is gone", async () => {
+  for (const deno of ["/nonexistent/it's/deno", "/etc/passwd"]) {
+    await withLauncher(deno, "", async (path) => {
+      const { code, stdout, stderr } = await run([path, "--version"]);
+      assertEquals([code, stdout], [1, ""]);
+      assertStringIncludes(stderr, `belay: this launcher needs Deno at ${deno}, which is gone`);
+      assertMatch(stderr, /run "deno task build"/);
+      assertEquals(stderr.split("\n").length, 2);
+    });
+  }
+});

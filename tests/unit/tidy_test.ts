@@ -1,0 +1,110 @@
+// The rules of docs/HACKING.md that a program can check.
+import { assert, assertEquals } from "@std/assert";
+
+const root = new URL("../..", import.meta.url).pathname;
+
+const LONGEST_FILE = 400;
+
+interface SourceFile {
+  /** From the root of the project. */
+  readonly path: string;
+  readonly text: string;
+}
+
+function filesIn(directory: string): SourceFile[] {
+  return [...Deno.readDirSync(root + directory)].flatMap((entry) => {
+    const path = `${directory}/${entry.name}`;
+    if (entry.isDirectory) return filesIn(path);
+    return path.endsWith(".ts") ? [read(path)] : [];
+  });
+}
+
+function read(path: string): SourceFile {
+  return { path, text: Deno.readTextFileSync(root + path) };
+}
+
+/** What is shipped: no test, no script. */
+const product = [read("main.ts"), ...filesIn("ffi"), ...filesIn("runtime")];
+const all = [...product, ...filesIn("scripts"), ...filesIn("tests")];
+
+/** Lines that match, as `path:line: text`, so that a failure shows where to look. */
+function matches(files: readonly SourceFile[], pattern: RegExp): string[] {
+  return files.flatMap(({ path, text }) =>
+    text.split("\n").flatMap((line, i) => pattern.test(line) ? [`${path}:${i + 1}: ${line}`] : [])
+  );
+}
+
+Deno.test("tidy: no file is longer than 400 lines", () => {
+  const long = all.map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }))
+    .filter(({ lines }) => lines > LONGEST_FILE);
+  assertEquals(long, []);
+});
+
+Deno.test("tidy: ffi/ imports nothing from outside of ffi/", () => {
+  const outside = filesIn("ffi").flatMap(({ path, text }) => {
+    return importsOf(text).filter((from) => !resolve(path, from).startsWith("ffi/"))
+      .map((from) => `${path} imports ${from}`);
+  });
+  assertEquals(outside, []);
+});
+
+Deno.test("tidy: the product imports itself and @std only, and no test or script", () => {
+  const strange = product.flatMap(({ path, text }) => {
+    return importsOf(text)
+      .filter((from) => !from.startsWith("@std/") && !/^(ffi|runtime)\//.test(resolve(path, from)))
+      .map((from) => `${path} imports ${from}`);
+  });
+  assertEquals(strange, []);
+});
+
+Deno.test("tidy: Deno.dlopen is in ffi/libc.ts alone", () => {
+  const used = matches(product.filter(({ path }) => path !== "ffi/libc.ts"), /\bDeno\.dlopen\s*\(/);
+  assertEquals(used, []);
+});
+
+Deno.test("tidy: the product uses neither node: nor process, which cost 5-18 ms", () => {
+  assertEquals(matches(product, /["']node:|\bglobalThis\.process\b/), []);
+});
+
+Deno.test("tidy: nothing is left to be done later", () => {
+  const words = new RegExp(`\\b(${["TO" + "DO", "FIX" + "ME", "X" + "XX"].join("|")})\\b`);
+  assertEquals(matches(all, words), []);
+});
+
+Deno.test("tidy: test modules end in _test.ts and name their tests", () => {
+  const unnamed = matches(filesIn("tests"), /\bDeno\.test\(\s*(?:async\s*)?(?:\(|function\b)/);
+  assertEquals(unnamed, []);
+  const misnamed = filesIn("tests").filter(({ path, text }) =>
+    /^Deno\.test\(/m.test(text) && !path.endsWith("_test.ts")
+  ).map(({ path }) => path);
+  assertEquals(misnamed, []);
+});
+
+Deno.test("tidy: no test is switched to run alone", () => {
+  assertEquals(matches(filesIn("tests"), /\bDeno\.test\.only\b|\bonly: true\b/), []);
+});
+
+Deno.test("tidy: the version is the same in deno.json and in belay", () => {
+  const { version } = JSON.parse(read("deno.json").text);
+  assert(read("runtime/cli/version.ts").text.includes(`"${version}"`), version);
+});
+
+Deno.test("tidy: every page in docs/decisions is in its index", () => {
+  const index = Deno.readTextFileSync(`${root}docs/decisions/README.md`);
+  const missing = [...Deno.readDirSync(`${root}docs/decisions`)].map(({ name }) => name)
+    .filter((name) => name !== "README.md" && !index.includes(`(${name})`));
+  assertEquals(missing, []);
+});
+
+/** What a module imports, statically, dynamically, or to export it again. */
+function importsOf(text: string): string[] {
+  const pattern =
+    /^(?:import|export|\})[^"'\n]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm;
+  return [...text.matchAll(pattern)].map((match) => match[1] ?? match[2] ?? match[3] ?? "");
+}
+
+/** The path from the root of the project that a relative import means. */
+function resolve(importer: string, from: string): string {
+  if (!from.startsWith(".")) return from;
+  return new URL(from, `file:///${importer}`).pathname.slice(1);
+}
