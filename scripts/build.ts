@@ -11,7 +11,7 @@
  *   DENORT_BIN    the base binary; it must be of the very version of --deno
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { launcherText } from "./launcher.ts";
+import { type Chunks, launcherText } from "./launcher.ts";
 import { capture, mustRun, step } from "./step.ts";
 
 /** Replaced in the bundle; see runtime/cli/version.ts. */
@@ -39,14 +39,14 @@ export async function build(options: BuildOptions): Promise<"compiled" | "launch
   const { entry, out, deno } = options;
   const bundlePath = `${out}.js`;
   await Deno.mkdir(out.replace(/[^/]*$/, "") || ".", { recursive: true });
-  const bundle = await step(`bundling ${entry}`, () => bundleOf(entry));
-  await Deno.writeTextFile(bundlePath, bundle);
+  await step(`bundling ${entry}`, () => bundle(entry, bundlePath));
   const why = options.launcher
     ? "--launcher was given"
     : await step(`compiling with ${deno}`, () => compile(bundlePath, out, deno));
   if (why !== undefined) {
     // Renamed into place: the old one may be running.
-    await Deno.writeTextFile(`${out}.new`, launcherText(deno, bundle), { mode: 0o755 });
+    const text = launcherText(deno, ...await chunksOf(entry));
+    await Deno.writeTextFile(`${out}.new`, text, { mode: 0o755 });
     await Deno.rename(`${out}.new`, out);
   }
   const kind = why === undefined ? "compiled" : "launcher";
@@ -66,24 +66,43 @@ export async function build(options: BuildOptions): Promise<"compiled" | "launch
   return kind;
 }
 
-async function bundleOf(entry: string): Promise<string> {
-  const output = await Deno.makeTempFile({ suffix: ".js" });
+/** Writes one JavaScript file that holds everything. esbuild comes from npm the first time. */
+async function bundle(entry: string, output: string): Promise<void> {
+  await mustRun([Deno.execPath(), "bundle", "--quiet", "--output", output, entry], { cwd: root });
+  const { text, replaced } = withCommit(await Deno.readTextFile(output), await commit());
+  // Else `belay --version` would not know what was built.
+  if (replaced !== 1) throw new Error(`${COMMIT_PLACEHOLDER} is ${replaced} times in ${output}`);
+  await Deno.writeTextFile(output, text);
+}
+
+/** The same in chunks that are loaded one by one; the name of the first, and all of them. */
+async function chunksOf(entry: string): Promise<[string, Chunks]> {
+  const directory = await Deno.makeTempDir();
   try {
-    // esbuild comes from npm the first time.
-    await mustRun([Deno.execPath(), "bundle", "--quiet", "--output", output, entry], { cwd: root });
-    return withCommit(await Deno.readTextFile(output), await commit());
+    await mustRun([
+      Deno.execPath(),
+      "bundle",
+      "--quiet",
+      "--code-splitting",
+      "--outdir",
+      directory,
+      entry,
+    ], { cwd: root });
+    const head = await commit();
+    const chunks = new Map<string, string>();
+    for await (const { name } of Deno.readDir(directory)) {
+      const { text } = withCommit(await Deno.readTextFile(`${directory}/${name}`), head);
+      chunks.set(`./${name}`, text);
+    }
+    return [entry.replace(/^.*\/(.*)\.ts$/, "./$1.js"), chunks];
   } finally {
-    await Deno.remove(output);
+    await Deno.remove(directory, { recursive: true });
   }
 }
 
-/** Puts the commit into the bundle, or throws: a build never tells a wrong one. */
-function withCommit(bundle: string, commit: string): string {
-  const parts = bundle.split(COMMIT_PLACEHOLDER);
-  if (parts.length !== 2) {
-    throw new Error(`${COMMIT_PLACEHOLDER} is ${parts.length - 1} times in the bundle`);
-  }
-  return parts.join(JSON.stringify(commit));
+function withCommit(text: string, commit: string): { text: string; replaced: number } {
+  const parts = text.split(COMMIT_PLACEHOLDER);
+  return { text: parts.join(JSON.stringify(commit)), replaced: parts.length - 1 };
 }
 
 async function commit(): Promise<string> {

@@ -141,7 +141,9 @@ async function withLauncher(
 ): Promise<void> {
   await inTempDir(async (directory) => {
     const path = `${directory}/program`;
-    Deno.writeTextFileSync(path, launcherText(deno, program), { mode: 0o755 });
+    Deno.writeTextFileSync(path, launcherText(deno, "./a.js", new Map([["./a.js", program]])), {
+      mode: 0o755,
+    });
     await work(path);
   });
 }

@@ -1,23 +1,55 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { launcherText } from "../../scripts/launcher.ts";
 
-Deno.test("launcherText() carries the bundle behind the shell's lines, as a function's body", () => {
-  const text = launcherText("/x/deno", "var a = import.meta.main;\nexport {\n  a\n};\n");
+function launcher(deno: string, main: string): string {
+  return launcherText(deno, "./main.js", new Map([["./main.js", main]]));
+}
+
+Deno.test("launcherText() carries modules as functions' bodies, behind the shell's lines", () => {
+  const text = launcherText(
+    "/x/deno",
+    "./main.js",
+    new Map([
+      [
+        "./main.js",
+        'import {\n  a,\n  b as c\n} from "./x.js";\nimport "./y.js";\nf(import.meta.main);\n',
+      ],
+      ["./x.js", 'f(import.meta.main, import("./y.js"));\nexport {\n  a,\n  d as b\n};\n'],
+      ["./y.js", ""],
+    ]),
+  );
   assertEquals(text.split("\n")[0], "#!/bin/sh");
-  assertStringIncludes(text, "\nvar a = true;\n");
-  assertEquals(text.includes("export {"), false);
+  assertStringIncludes(
+    text,
+    '\n#---- ./main.js\nconst { a, b : c } = await load("./x.js");\n' +
+      'const {} = await load("./y.js");\nf(true);\n',
+  );
+  assertStringIncludes(
+    text,
+    '\n#---- ./x.js\nf(false, load("./y.js"));\nreturn {a, b: d};\n',
+  );
 });
 
 Deno.test("launcherText() quotes the path of Deno for the shell", () => {
-  assertStringIncludes(launcherText("/it's/$(x)/deno", ""), `[ -x '/it'\\''s/$(x)/deno' ]`);
+  assertStringIncludes(launcher("/it's/$(x)/deno", ""), `[ -x '/it'\\''s/$(x)/deno' ]`);
 });
 
-Deno.test("launcherText() throws when the bundle needs what only modules have", () => {
-  for (const bundle of ["import x from 'y';\n", "f(import.meta.url);\n", "export const a = 1;\n"]) {
-    assertThrows(() => launcherText("/x/deno", bundle), Error, "a launcher cannot carry it");
+Deno.test("launcherText() throws when a chunk needs what only modules have", () => {
+  const modules = [
+    "import x from 'y';\n",
+    "f(import.meta.url);\n",
+    "export const a = 1;\n",
+    "f();\nimport './x.js';\n",
+  ];
+  for (const module of modules) {
+    assertThrows(() => launcher("/x/deno", module), Error, "./main.js cannot be carried");
   }
 });
 
+Deno.test("launcherText() throws when a chunk holds the mark that ends it", () => {
+  assertThrows(() => launcher("/x/deno", "f(`\n#---- `);"), Error, "./main.js holds");
+});
+
 Deno.test("launcherText() throws when the path of Deno is not absolute", () => {
-  assertThrows(() => launcherText("deno", ""), Error, "not an absolute path");
+  assertThrows(() => launcher("deno", ""), Error, "not an absolute path");
 });

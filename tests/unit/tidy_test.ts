@@ -66,6 +66,10 @@ Deno.test("tidy: the product uses neither node: nor process, which cost 5-18 ms"
   assertEquals(matches(product, /["']node:|\bglobalThis\.process\b/), []);
 });
 
+Deno.test("tidy: the product exports no variable that can change, for launchers copy exports", () => {
+  assertEquals(matches(product, /^export (let|var)\b/), []);
+});
+
 Deno.test("tidy: nothing is left to be done later", () => {
   const words = new RegExp(`\\b(${["TO" + "DO", "FIX" + "ME", "X" + "XX"].join("|")})\\b`);
   assertEquals(matches(all, words), []);
