@@ -1,0 +1,116 @@
+/**
+ * A container's cgroup, from the plan to its last directory. In the order of a container's life:
+ *
+ *     const plan = Cgroup.plan(spec, id, readCgroupWorld(kernel));
+ *     const cgroup = Cgroup.create(kernel, plan, journal);   // directories, cpuset
+ *     stub.batch(cgroup.enterCalls());                       // v1: the stub that will clone enters by itself
+ *     const into = stub.call(cgroup.intoCall());             // v2: for CLONE_INTO_CGROUP
+ *     stub.clone(...); mounts, devices
+ *     cgroup.limit(kernel);                                  // before the first hook
+ *     ...
+ *     signalCgroup(kernel, directories, SIGKILL);            // directories: from state.json
+ *     destroyCgroups(kernel, entries);                       // entries: from the journal
+ *
+ * @module
+ */
+import type { Call } from "../../ffi/call.ts";
+import type { Kernel } from "../../ffi/kernel.ts";
+import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
+import { close, openat, write } from "../../ffi/syscalls/file.ts";
+import type { Spec } from "../spec/types.ts";
+import { applyDevices } from "./apply_devices.ts";
+import type { CgroupWorld } from "./cgroup_mounts.ts";
+import {
+  type CgroupDirectory,
+  type CgroupPlan,
+  planCgroup,
+  type PlannedDirectory,
+} from "./cgroup_plan.ts";
+import { CPUSET_FILES, inheritCpuset } from "./cpuset.ts";
+import { type CgroupJournal, makeDirectories } from "./make_directories.ts";
+import { applySettings } from "./setting.ts";
+import { enableControllers } from "./subtree_control.ts";
+
+export { CgroupError } from "./cgroup_error.ts";
+export { type CgroupWorld, readCgroupWorld } from "./cgroup_mounts.ts";
+export type { CgroupDirectory, CgroupPlan } from "./cgroup_plan.ts";
+export { type CgroupEntry, destroyCgroups } from "./destroy_cgroups.ts";
+export { freezerState } from "./freezer.ts";
+export type { CgroupJournal } from "./make_directories.ts";
+export { signalCgroup } from "./processes.ts";
+
+/** The cgroup of one container, in all hierarchies. */
+export class Cgroup {
+  /** What state.json keeps: `signalCgroup` and `freezerState` need it. Empty for a container without a cgroup. */
+  readonly directories: readonly CgroupDirectory[];
+
+  private constructor(private readonly plan: CgroupPlan, made: readonly PlannedDirectory[]) {
+    this.directories = made.map(({ version, controllers, path }) => ({
+      version,
+      controllers,
+      path,
+    }));
+  }
+
+  /** Where the cgroup will lie and what it will be told (`cgroup_plan.ts`). @throws {ValidationError} */
+  static plan(spec: Spec, id: string, world: CgroupWorld): CgroupPlan {
+    return planCgroup(spec, id, world);
+  }
+
+  /**
+   * Makes the directories, each journalled before, and readies them for the first process. When this throws, what
+   * the journal has is to be destroyed.
+   * @throws {CgroupError}
+   */
+  static create(kernel: Kernel, plan: CgroupPlan, journal: CgroupJournal): Cgroup {
+    const made = makeDirectories(kernel, plan, journal);
+    const cpusetGiven = new Set(plan.early.map(({ file }) => file));
+    for (const directory of made) {
+      const { path, mountPoint, controllers } = directory;
+      if (directory.version === 2) enableControllers(kernel, directory, plan);
+      else if (controllers.includes("cpuset")) {
+        const given = CPUSET_FILES.filter((file) => cpusetGiven.has(file));
+        inheritCpuset(kernel, path.slice(0, path.lastIndexOf("/")), mountPoint, given);
+        const missing = CPUSET_FILES.filter((file) => !cpusetGiven.has(file));
+        inheritCpuset(kernel, path, mountPoint, missing);
+      }
+    }
+    applySettings(kernel, plan.early);
+    return new Cgroup(plan, made);
+  }
+
+  /**
+   * The calls by which a process of one thread enters the v1 cgroups itself: "0" is whoever writes it, so no number
+   * can be wrong. Into `tasks` and not `cgroup.procs`, because the kernel then need not stop all forks of the
+   * machine for a moment, which takes milliseconds (it waits for an RCU grace period). Its children are born inside.
+   */
+  enterCalls(): Call<unknown>[] {
+    return this.directories.filter(({ version }) => version === 1).flatMap(({ path }) => {
+      const opened = openat(AT_FDCWD, `${path}/tasks`, O.O_WRONLY);
+      return [opened, write(opened, "0"), close(opened)];
+    });
+  }
+
+  /**
+   * Opens the cgroup2 directory, for whoever will clone with CLONE_INTO_CGROUP; undefined where there is none. A
+   * process is never moved there, it is born there: entering later costs those milliseconds.
+   */
+  intoCall(): Call<number> | undefined {
+    const unified = this.directories.find(({ version }) => version === 2);
+    return unified && openat(AT_FDCWD, unified.path, O.O_RDONLY | O.O_DIRECTORY);
+  }
+
+  /**
+   * Puts the limits and the device list in force. To be called when the container's mounts and device nodes are
+   * made (a file system on a block device need not be allowed to the container), the cloning stub has ended (it
+   * counts against pids.max), and before the first hook (a hook may open more devices).
+   * @throws {CgroupError} that names the field.
+   */
+  limit(kernel: Kernel): void {
+    applySettings(kernel, this.plan.late);
+    const { devices } = this.plan;
+    if (devices === undefined) return;
+    const made = this.directories.some(({ path }) => path === devices.directory.path);
+    if (made) applyDevices(kernel, devices.directory, devices.list);
+  }
+}
