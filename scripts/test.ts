@@ -36,10 +36,10 @@ async function ok(filter: readonly string[]): Promise<Tally> {
   await needs(UNIT_NEEDS);
   const modules = [...modulesIn("ffi"), ...modulesIn("runtime")];
   return addTallies([
-    await check("format", ["fmt", "--check", "--quiet"]),
+    await check("format", ["fmt", "--check"]),
     await check("lint", ["lint", "--quiet"]),
     await check("types", ["check", "--quiet", "main.ts", "scripts", "tests"]),
-    await check("documentation", ["doc", "--lint", ...modules]),
+    await check("documentation", ["run", "--allow-all", "scripts/doc_lint.ts", ...modules]),
     await tests("unit tests", ["tests/unit"], filter),
   ]);
 }
