@@ -20,11 +20,14 @@ export async function needs(packages: Needs): Promise<readonly string[]> {
     return missing;
   }
   return await step(`installing from Debian: ${list}`, async () => {
-    // The package lists may be absent (a fresh container image) or stale: then once more.
+    // The package lists may be absent (a fresh container image) or stale: then once more, one by
+    // one, so that a package that does not exist here keeps none of the others away.
     if ((await install(missing)).code !== 0) {
       await capture(["apt-get", "-qq", "update"], APT);
-      const { code, stderr } = await install(missing);
-      if (code !== 0) console.log(`  apt-get: ${stderr.trim().split("\n").at(-1)}`);
+      for (const name of missing) {
+        const { code, stderr } = await install([name]);
+        if (code !== 0) console.log(`  apt-get: ${stderr.trim().split("\n").at(-1)}`);
+      }
     }
     const still = await missingOf(missing);
     if (still.length > 0) console.log(`  not installed: ${still.join(", ")}`);
