@@ -5,7 +5,7 @@ import type { Kernel } from "../ffi/kernel.ts";
 import type { Remote } from "../ffi/remote.ts";
 
 /** Real carriers. */
-export const host = new Host(() => "/tmp");
+export const host = new Host("/tmp");
 /** This thread. */
 export const thread: Kernel = host.thread;
 

@@ -13,7 +13,7 @@ import { writeStdout } from "../cli/write_stdout.ts";
  */
 export function run({ globals, flags }: Invocation): number {
   // The state root may not be there yet, and the file in it is only for kernels that forbid executable memfds.
-  const host = new Host(() => exists(globals.root) ? globals.root : "/tmp");
+  const host = new Host(exists(globals.root) ? globals.root : "/tmp");
   const report = checkReport(probeFeatures(host), {
     kernel: readSmall(host.thread, "/proc/sys/kernel/osrelease") ?? "unknown",
     arch: Deno.build.arch,

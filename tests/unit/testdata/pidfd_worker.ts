@@ -2,7 +2,7 @@
 import { Host } from "../../../ffi/host.ts";
 import { execve } from "../../../ffi/syscalls/process.ts";
 
-const host = new Host(() => "/tmp");
+const host = new Host("/tmp");
 const codes = await Promise.all(Array.from({ length: 10 }, async () => {
   const stub = host.spawn("worker");
   using pidfd = stub.pidfd;
