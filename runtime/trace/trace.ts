@@ -136,7 +136,11 @@ export class TraceCollector implements Observer {
 
   /** What has been seen so far. */
   file(): TraceFile {
-    const metadata = [...this.#rows].flatMap(([pid, name], index): MetadataEvent[] => {
+    const events = [...this.#events].sort((a, b) => a.ts - b.ts);
+    // Rows in the order in which their processes came.
+    const pids = [...new Set(events.map((each) => each.pid))];
+    const metadata = pids.flatMap((pid, index): MetadataEvent[] => {
+      const name = this.#rows.get(pid) ?? "";
       const row = { ph: "M", pid, tid: pid } as const;
       return [
         { ...row, name: "process_name", args: { name } },
@@ -144,7 +148,6 @@ export class TraceCollector implements Observer {
         { ...row, name: "process_sort_index", args: { sort_index: index } },
       ];
     });
-    const events = [...this.#events].sort((a, b) => a.ts - b.ts);
     return { displayTimeUnit: "ns", traceEvents: [...metadata, ...events] };
   }
 }
