@@ -29,7 +29,7 @@ export class Host implements Carriers {
   #image: number | undefined;
 
   /** @param root A directory of belay's own, for the stub's file where executing a memfd is forbidden. */
-  constructor(private readonly root: () => string) {}
+  constructor(private readonly root: string) {}
 
   /** @inheritdoc */
   spawn(name: string): Remote {
@@ -73,7 +73,7 @@ export class Host implements Carriers {
     throw new SyscallError(
       "posix_spawn",
       again,
-      `executing the stub: neither a memfd (vm.memfd_noexec?) nor a file in ${this.root()} (mounted noexec?)`,
+      `executing the stub: neither a memfd (vm.memfd_noexec?) nor a file in ${this.root} (mounted noexec?)`,
     );
   }
 
@@ -88,7 +88,7 @@ export class Host implements Carriers {
 
   /** The stub in a file without a name: nothing to clean up, whatever happens. Its descriptor, read-only. */
   #file(): number {
-    const writer = this.thread.call(openat(AT_FDCWD, this.root(), O_TMPFILE | O.O_RDWR, 0o500));
+    const writer = this.thread.call(openat(AT_FDCWD, this.root, O_TMPFILE | O.O_RDWR, 0o500));
     try {
       this.thread.call(write(writer, stubElf()));
       // A file that is open for writing cannot be executed (ETXTBSY).

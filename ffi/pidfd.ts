@@ -67,6 +67,11 @@ export class Pidfd implements Disposable {
     return status;
   }
 
+  /** Whether the descriptor was given back. */
+  get closed(): boolean {
+    return !this.#open;
+  }
+
   /** Closes the descriptor; twice is harmless. */
   [Symbol.dispose](): void {
     if (!this.#open) return;

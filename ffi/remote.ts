@@ -13,6 +13,8 @@ export interface Remote extends Kernel, Disposable {
   give(fds: readonly number[]): number[];
   /** Takes copies of descriptors of the stub; their numbers here. */
   take(fds: readonly number[]): number[];
+  /** Moves the stub's end of the conversation to a descriptor that is not below `least`. */
+  moveAbove(least: number): void;
   /**
    * The last batch, which ends in execve: returns when the kernel has replaced the stub.
    * @throws SyscallError that of execve, or of a call before it.

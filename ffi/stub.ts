@@ -7,11 +7,11 @@ import { NEXT_ADOPT, STUB_OVERFLOW_ADDRESS } from "./stub/protocol.ts";
 import { type Observer, observer, unobserved } from "./observer.ts";
 import { addressOf } from "./libc.ts";
 import { DescriptorMessage, peek, recvfrom, sendto, SOCK, socketpair } from "./syscalls/socket.ts";
-import { close, memfd_create, write } from "./syscalls/file.ts";
+import { close, fcntl, memfd_create, write } from "./syscalls/file.ts";
 import { clone3, type CloneArgs } from "./syscalls/process.ts";
 import { clock_gettime, mmap, nanoseconds } from "./syscalls/memory.ts";
 import { POLL, ppoll } from "./syscalls/event.ts";
-import { MFD } from "./abi/file_flags.ts";
+import { F, MFD } from "./abi/file_flags.ts";
 import { CLONE } from "./abi/process_flags.ts";
 import { isSyscallError } from "./syscall_error.ts";
 
@@ -155,6 +155,14 @@ export class Stub implements Remote {
   take(fds: readonly number[]): number[] {
     const sent = new DescriptorMessage(fds).send(this.served);
     return this.#batchThatSends(fds.length, [sent]).fds;
+  }
+
+  /** @inheritdoc */
+  moveAbove(least: number): void {
+    const moved = fcntl(this.served, F.F_DUPFD_CLOEXEC, least);
+    moved.next = NEXT_ADOPT;
+    const [fd] = this.batch([moved, close(this.served)]);
+    this.served = fd;
   }
 
   /** @inheritdoc */

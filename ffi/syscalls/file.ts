@@ -79,6 +79,11 @@ export function write(fd: Fd, data: string | Uint8Array): Call<number> {
   return call("write", fd, bytes, bytes.length);
 }
 
+/** lseek(2) from the file's start. */
+export function lseek(fd: Fd, offset: number): Call<number> {
+  return call("lseek", fd, offset, 0);
+}
+
 /** mkdirat(2). EEXIST: something is there already. */
 export function mkdirat(dirfd: Fd, path: string, mode: number): Call<void> {
   return effect("mkdirat", dirfd, path, octal(mode));

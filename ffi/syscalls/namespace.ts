@@ -4,8 +4,10 @@
  * @module
  */
 import { type Call, call, effect, type Fd } from "../call.ts";
-import { flags } from "../show.ts";
+import { flags, named } from "../show.ts";
 import { CLONE } from "../abi/process_flags.ts";
+
+const KEYCTL = { KEYCTL_JOIN_SESSION_KEYRING: 1, KEYCTL_SETPERM: 5 } as const;
 
 /**
  * setns(2): the calling thread enters the namespaces of a descriptor (nsfs, or a pidfd from kernel 5.8).
@@ -32,5 +34,10 @@ export function setdomainname(name: string): Call<void> {
 
 /** keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: a new session keyring of that name. */
 export function joinSessionKeyring(name: string): Call<number> {
-  return call("keyctl", 1, name);
+  return call("keyctl", named(1, KEYCTL), name);
+}
+
+/** keyctl(2) KEYCTL_SETPERM: who may do what with a key (keyctl_setperm(3)). */
+export function setKeyPermissions(key: Call<number>, permissions: number): Call<void> {
+  return effect("keyctl", named(5, KEYCTL), key, permissions);
 }

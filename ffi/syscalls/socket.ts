@@ -113,8 +113,9 @@ export class DescriptorMessage {
 
   /**
    * @param fds The descriptors to send, or how many may be received.
+   * @param text What is sent with them; one byte, or nothing that is read, when absent.
    */
-  constructor(fds: readonly number[] | number) {
+  constructor(fds: readonly number[] | number, text?: string) {
     const count = typeof fds === "number" ? fds : fds.length;
     const sent = typeof fds === "number" ? [] : fds.map((fd, i) => [16 + i * 4, 4, fd] as const);
     const room = 16 + ((count * 4 + 7) & ~7);
@@ -124,14 +125,15 @@ export class DescriptorMessage {
       [[0, 8, 16 + count * 4], [8, 4, SOL_SOCKET], [12, 4, SCM_RIGHTS], ...sent],
       true,
     );
-    const byte = new Struct(1, [[0, 1, 0]], true);
-    const vector = new Struct(16, [[0, 8, byte], [8, 8, 1]], true);
-    const text = typeof fds === "number" ? "SCM_RIGHTS" : `SCM_RIGHTS [${fds.join(", ")}]`;
+    const data = text === undefined ? new Struct(1, [], true) : new TextEncoder().encode(text);
+    const length = data instanceof Struct ? data.size : data.length;
+    const vector = new Struct(16, [[0, 8, data], [8, 8, length]], true);
+    const shown = typeof fds === "number" ? "SCM_RIGHTS" : `SCM_RIGHTS [${fds.join(", ")}]`;
     this.#header = new Struct(
       56,
       [[16, 8, vector], [24, 8, 1], [32, 8, this.#control], [40, 8, room]],
       true,
-      () => text,
+      () => shown,
     );
   }
 

@@ -6,6 +6,7 @@ import { O, RESOLVE } from "../../ffi/abi/file_flags.ts";
 import * as MNT from "../../ffi/abi/mount_flags.ts";
 import { makeInRoot, openInRoot } from "./in_root.ts";
 import { attach, changeAttributes, cloneTree } from "./place_mount.ts";
+import type { PlannedDirectory } from "../cgroup/cgroup_plan.ts";
 import type { PreparedMount } from "./mounts.ts";
 
 /** One hierarchy as a container sees it: a directory in /sys/fs/cgroup. */
@@ -24,6 +25,22 @@ export interface VisibleHierarchy {
 export type CgroupView =
   | { readonly version: 1; readonly hierarchies: readonly VisibleHierarchy[] }
   | { readonly version: 2; readonly path: string };
+
+/** What a container sees of its cgroups. */
+export function cgroupView(directories: readonly PlannedDirectory[]): CgroupView {
+  const unified = directories.find(({ version }) => version === 2);
+  const classic = directories.filter(({ version }) => version === 1);
+  if (classic.length === 0) return { version: 2, path: unified?.path ?? "/sys/fs/cgroup" };
+  return {
+    version: 1,
+    hierarchies: classic.map(({ controllers, mountPoint, path }) => ({
+      name: mountPoint.slice(mountPoint.lastIndexOf("/") + 1),
+      data: controllers.map((name) => name.startsWith("name=") ? `none,${name}` : name).join(","),
+      links: controllers.length > 1 ? controllers : [],
+      path,
+    })),
+  };
+}
 
 /**
  * A mount of type cgroup: the container's own cgroups. With a cgroup namespace they are mounted anew (the namespace

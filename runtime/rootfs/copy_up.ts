@@ -36,9 +36,13 @@ export function copyUp(kernel: Kernel, hidden: number, mounted: number): void {
 }
 
 function copyDirectory(kernel: Kernel, from: number, to: number): void {
-  for (const { name } of readDirectory(kernel, from)) copyEntry(kernel, from, to, name);
+  for (const { name } of readDirectory(kernel, from, ".")) copyEntry(kernel, from, to, name);
   const stat = kernel.call(statx(from, "", AT.AT_EMPTY_PATH));
-  kernel.batch([fchown(to, stat.uid, stat.gid), fchmod(to, stat.mode & 0o7777), utimensat(to, stat)]);
+  kernel.batch([
+    fchown(to, stat.uid, stat.gid),
+    fchmod(to, stat.mode & 0o7777),
+    utimensat(to, stat),
+  ]);
 }
 
 function copyEntry(kernel: Kernel, from: number, to: number, name: string): void {

@@ -1,13 +1,6 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { type Call, tolerate } from "../../ffi/call.ts";
-import {
-  close,
-  fchownat,
-  makedev,
-  mknodat,
-  symlinkat,
-  unlinkat,
-} from "../../ffi/syscalls/file.ts";
+import { close, fchownat, makedev, mknodat, symlinkat, unlinkat } from "../../ffi/syscalls/file.ts";
 import { AT, S_IF } from "../../ffi/abi/file_flags.ts";
 import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
 import type { LinuxDevice, Spec } from "../spec/types.ts";
@@ -58,10 +51,12 @@ export function wantedDevices(spec: Spec): LinuxDevice[] {
 export function makeDevices(kernel: Kernel, root: number, spec: Spec, bound: boolean): void {
   const devices = wantedDevices(spec);
   try {
-    if (bound) for (const device of devices) bindDevice(kernel, root, device);
+    if (bound) { for (const device of devices) bindDevice(kernel, root, device); }
     else makeNodes(kernel, root, devices);
   } catch (cause) {
-    throw cause instanceof SyscallError ? new CommandError("creating device nodes", { cause }) : cause;
+    throw cause instanceof SyscallError
+      ? new CommandError("creating device nodes", { cause })
+      : cause;
   }
 }
 
@@ -112,4 +107,3 @@ export function makeLinks(kernel: Kernel, root: number): void {
     close(dev),
   ]);
 }
-

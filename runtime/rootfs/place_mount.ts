@@ -5,8 +5,8 @@ import {
   mount_setattr,
   type MountAttr,
   move_mount,
-  open_tree,
   OPEN_TREE,
+  open_tree,
 } from "../../ffi/syscalls/mount.ts";
 import { fchdir } from "../../ffi/syscalls/file.ts";
 import { AT, AT_FDCWD } from "../../ffi/abi/file_flags.ts";

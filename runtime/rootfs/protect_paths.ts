@@ -1,7 +1,7 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { attempt, type Call } from "../../ffi/call.ts";
 import { close, statx } from "../../ffi/syscalls/file.ts";
-import { fsconfig, FSCONFIG, fsmount, fsopen } from "../../ffi/syscalls/mount.ts";
+import { FSCONFIG, fsconfig, fsmount, fsopen } from "../../ffi/syscalls/mount.ts";
 import { AT, S_IF } from "../../ffi/abi/file_flags.ts";
 import { MOUNT_ATTR_RDONLY } from "../../ffi/abi/mount_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";

@@ -85,9 +85,11 @@ export function pivot(kernel: Kernel, root: number): void {
  * mount of the host off, so that no way leads back to them, and changes the root by chroot(2) alone.
  */
 export function chrootOnly(kernel: Kernel, root: number, rootfs: string): void {
-  const text = new TextDecoder().decode(readFile(kernel, AT_FDCWD, "/proc/self/mountinfo"));
+  const text = readFile(kernel, AT_FDCWD, "/proc/self/mountinfo");
   const points = text.split("\n").flatMap((line) => line.split(" ")[4] ?? [])
-    .map((point) => point.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8))))
+    .map((point) =>
+      point.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8)))
+    )
     .filter((point) => point !== "/" && !`${rootfs}/`.startsWith(`${point}/`));
   kernel.batch(points.reverse().map((point) => attempt(umount2(point, MNT_DETACH))));
   kernel.batch([fchdir(root), chroot("."), chdir("/"), close(root)]);

@@ -1,13 +1,14 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { close, openat, write } from "../../ffi/syscalls/file.ts";
 import { O } from "../../ffi/abi/file_flags.ts";
+import type { CgroupEntry } from "../cgroup/destroy_cgroups.ts";
 
 /**
  * Something that the kernel does not end for us, written down before it is made (DESIGN, law 5): a cgroup directory,
  * or a mount in a mount namespace that belongs to somebody else.
  */
 export type JournalEntry =
-  | { readonly kind: "cgroup"; readonly path: string }
+  | CgroupEntry
   | { readonly kind: "mount"; readonly namespace: string; readonly target: string };
 
 /** The file's name in a state directory: one JSON object a line, in the order of making. */
@@ -22,7 +23,7 @@ export class Journal {
    * Writes entries down, in one write. No fsync: what the journal speaks of does not survive the loss of power that
    * an fsync would guard against (cgroups and mounts are gone after a boot), and SIGKILL does not lose written pages.
    */
-  record(...entries: readonly JournalEntry[]): void {
+  record(entries: readonly JournalEntry[]): void {
     if (entries.length === 0) return;
     const text = entries.map((entry) => JSON.stringify(entry) + "\n").join("");
     const opened = openat(

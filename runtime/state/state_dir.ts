@@ -9,6 +9,7 @@ import {
   unlinkat,
   write,
 } from "../../ffi/syscalls/file.ts";
+import { bind, listen, SOCK, socket } from "../../ffi/syscalls/socket.ts";
 import { attempt, tolerate } from "../../ffi/call.ts";
 import { AT, AT_FDCWD, LOCK, O } from "../../ffi/abi/file_flags.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
@@ -23,6 +24,8 @@ export const CONTROL_SOCKET = "control.sock";
 export const EXEC_LOCK = "exec.lock";
 
 const TEMPORARY = ".state.json";
+/** A directory, in getdents64(2). */
+const DT_DIR = 4;
 const O_DIR = O.O_RDONLY | O.O_DIRECTORY;
 
 /**
@@ -61,7 +64,9 @@ export class StateDir implements Disposable {
       throw new CommandError(`container with given ID already exists: ${id}`);
     }
     const dir = StateDir.open(kernel, root, id);
-    if (dir === undefined) throw new CommandError(`container ${id} was deleted while it was created`);
+    if (dir === undefined) {
+      throw new CommandError(`container ${id} was deleted while it was created`);
+    }
     try {
       dir.lock();
       return dir;
@@ -91,13 +96,8 @@ export class StateDir implements Disposable {
   /** The ids below a state root; none where the root does not exist. */
   static list(kernel: Kernel, root: string): string[] {
     try {
-      const fd = kernel.call(openat(AT_FDCWD, root, O_DIR));
-      try {
-        return readDirectory(kernel, fd).filter((entry) => !entry.name.startsWith("."))
-          .map((entry) => entry.name).sort();
-      } finally {
-        kernel.call(close(fd));
-      }
+      const entries = readDirectory(kernel, AT_FDCWD, root);
+      return entries.filter(({ type }) => type === DT_DIR).map(({ name }) => name).sort();
     } catch (error) {
       if (isSyscallError(error, "ENOENT")) return [];
       throw error;
@@ -129,6 +129,11 @@ export class StateDir implements Disposable {
     return !(named instanceof Error) && named.ino === mine.ino;
   }
 
+  /** Gives the lock up before the object ends. */
+  unlock(): void {
+    this.kernel.call(flock(this.fd, LOCK.LOCK_UN));
+  }
+
   /** Reads state.json; undefined when the container's creation was ended before it was written. */
   read(): StateFile | undefined {
     const text = this.#read(STATE_FILE);
@@ -142,7 +147,7 @@ export class StateDir implements Disposable {
 
   #read(name: string): string | undefined {
     try {
-      return new TextDecoder().decode(readFile(this.kernel, this.fd, name));
+      return readFile(this.kernel, this.fd, name);
     } catch (error) {
       if (isSyscallError(error, "ENOENT")) return undefined;
       throw error;
@@ -162,6 +167,24 @@ export class StateDir implements Disposable {
       close(opened),
       renameat2(this.fd, TEMPORARY, this.fd, STATE_FILE),
     ]);
+  }
+
+  /** A socket that listens at `control.sock`; its descriptor. The path goes through the directory's descriptor: it may be long. */
+  listen(): number {
+    const { kernel } = this;
+    const fd = kernel.call(socket(SOCK.SOCK_SEQPACKET));
+    try {
+      kernel.batch([bind(fd, this.controlPath), listen(fd, 1)]);
+      return fd;
+    } catch (error) {
+      kernel.call(close(fd));
+      throw error;
+    }
+  }
+
+  /** The path of `control.sock`, short enough for connect(2). */
+  get controlPath(): string {
+    return `/proc/self/fd/${this.fd}/${CONTROL_SOCKET}`;
   }
 
   /** Opens the exec lock and takes it; the descriptor, to be handed to the stub (`status.ts`). */
@@ -191,7 +214,7 @@ export class StateDir implements Disposable {
   /** Removes the directory and what is in it, the directory itself last. What is gone already is fine. */
   remove(): void {
     const gone = "removed before, by a delete that was ended half-way";
-    for (const { name } of readDirectory(this.kernel, this.fd)) {
+    for (const { name } of readDirectory(this.kernel, this.fd, ".")) {
       this.kernel.call(tolerate(unlinkat(this.fd, name), ["ENOENT"], gone));
     }
     this.kernel.call(

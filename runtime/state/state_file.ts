@@ -1,4 +1,5 @@
 import type { Identity } from "../../ffi/identity.ts";
+import type { CgroupDirectory } from "../cgroup/cgroup_plan.ts";
 import type { Hook } from "../spec/types.ts";
 
 /**
@@ -24,6 +25,12 @@ export interface StateFile {
     readonly path: string;
     readonly args: readonly string[];
     readonly env: readonly string[];
+    /** Limits, in decimal: they reach 2^64-1. */
+    readonly rlimits: readonly {
+      readonly type: string;
+      readonly soft: string;
+      readonly hard: string;
+    }[];
   };
   /** The hooks that other commands than `create` run. */
   readonly hooks: {
@@ -31,6 +38,10 @@ export interface StateFile {
     readonly poststart: readonly Hook[];
     readonly poststop: readonly Hook[];
   };
+  /** The container's cgroup in each hierarchy. */
+  readonly cgroups: readonly CgroupDirectory[];
+  /** Whether its pid namespace is its own: then all its processes end with the first. */
+  readonly ownPidNamespace: boolean;
   /** How many descriptors beyond stdio the process is given. */
   readonly preserveFds: number;
 }

@@ -1,0 +1,28 @@
+import type { Run } from "../cli/command.ts";
+import { createContainer, leaveCreated } from "../container/create_container.ts";
+import { destroyContainer } from "../container/destroy_container.ts";
+import { consoleSocketTerminal } from "../process/console_socket.ts";
+import { writePidFile } from "../state/pid_file.ts";
+import { createRequest } from "./create_request.ts";
+import { hostCarriers } from "./host_carriers.ts";
+
+/** `belay create`: everything but the program. */
+export const run: Run = (invocation) => {
+  const { globals, flags, log } = invocation;
+  const carriers = hostCarriers(globals);
+  const terminal = consoleSocketTerminal(carriers.thread, flags.string("console-socket"));
+  const created = createContainer(carriers, createRequest(invocation, terminal), log);
+  const { dir, init } = created;
+  try {
+    const pidFile = flags.string("pid-file");
+    if (pidFile !== undefined) writePidFile(carriers.thread, pidFile, init.pidfd.pid);
+    leaveCreated(carriers, created);
+  } catch (error) {
+    init[Symbol.dispose]();
+    destroyContainer(carriers, dir, log);
+    throw error;
+  } finally {
+    dir[Symbol.dispose]();
+  }
+  return 0;
+};

@@ -1,0 +1,54 @@
+import type { Invocation } from "../cli/command.ts";
+import { CommandError } from "../cli/command_error.ts";
+import { containerId } from "../cli/container_id.ts";
+import type { CreateRequest } from "../container/create_container.ts";
+import type { TerminalWay } from "../process/console_socket.ts";
+
+/** What `create` and `run` have in common on the command line. @throws CommandError */
+export function createRequest(
+  { globals, flags, args }: Invocation,
+  terminal: TerminalWay,
+): CreateRequest {
+  if (globals.systemdCgroup) {
+    throw new CommandError(
+      "--systemd-cgroup: not supported yet; leave it out, and belay manages the cgroups itself",
+    );
+  }
+  const listenFds = listened();
+  return {
+    id: containerId(args[0] ?? ""),
+    bundle: bundlePath(flags.string("bundle") ?? "."),
+    root: globals.root,
+    noPivot: flags.bool("no-pivot"),
+    noNewKeyring: flags.bool("no-new-keyring"),
+    preserveFds: (flags.int("preserve-fds") ?? 0) + listenFds,
+    extraEnv: listenFds === 0 ? [] : [`LISTEN_FDS=${listenFds}`, "LISTEN_PID=1"],
+    owner: ownerName(),
+    terminal,
+  };
+}
+
+/** The bundle's absolute path. @throws CommandError */
+export function bundlePath(given: string): string {
+  try {
+    return Deno.realPathSync(given);
+  } catch (cause) {
+    throw new CommandError(`--bundle: ${given}`, { cause });
+  }
+}
+
+/** How many descriptors socket activation passes (sd_listen_fds(3)); runc hands them on, and so does belay. */
+function listened(): number {
+  const given = Deno.env.get("LISTEN_FDS");
+  if (given === undefined || given === "") return 0;
+  if (/^\d{1,5}$/.test(given)) return Number(given);
+  throw new CommandError(`LISTEN_FDS: must be a number, got ${JSON.stringify(given)}`);
+}
+
+function ownerName(): string {
+  const uid = Deno.uid();
+  if (uid === 0) return "root";
+  const line = Deno.readTextFileSync("/etc/passwd").split("\n")
+    .find((each) => each.split(":")[2] === String(uid));
+  return line?.split(":")[0] ?? `#${uid}`;
+}

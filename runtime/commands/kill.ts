@@ -1,0 +1,37 @@
+import type { Run } from "../cli/command.ts";
+import { CommandError } from "../cli/command_error.ts";
+import { containerId } from "../cli/container_id.ts";
+import { parseSignal } from "../../ffi/abi/signals.ts";
+import { seeContainer } from "../container/status.ts";
+import { signalCgroup } from "../cgroup/cgroup.ts";
+import { StateDir } from "../state/state_dir.ts";
+import { hostCarriers } from "./host_carriers.ts";
+
+/**
+ * `belay kill`: signals the container's first process by its pidfd, or with `--all` every process in its cgroups.
+ * A container that has stopped is an error, as the specification demands (runtime.md, "Kill"); one that ends between
+ * the look and the signal is not.
+ */
+export const run: Run = ({ globals, flags, args }) => {
+  const { thread } = hostCarriers(globals);
+  const [id = "", name = "SIGTERM"] = args;
+  const signal = parseSignal(name);
+  if (signal === undefined) {
+    throw new CommandError(
+      `unknown signal ${
+        JSON.stringify(name)
+      }; a number from 1 to 64, or a name such as KILL or SIGTERM, is allowed`,
+    );
+  }
+  using dir = StateDir.expect(thread, globals.root, containerId(id));
+  const state = dir.read();
+  const seen = seeContainer(thread, dir, state);
+  using init = seen.init;
+  if (flags.bool("all")) {
+    signalCgroup(thread, state?.cgroups ?? [], signal);
+    return 0;
+  }
+  if (init === undefined) throw new CommandError("container not running");
+  init.signal(signal);
+  return 0;
+};

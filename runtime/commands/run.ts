@@ -1,0 +1,48 @@
+import type { Run } from "../cli/command.ts";
+import { createContainer } from "../container/create_container.ts";
+import { destroyContainer } from "../container/destroy_container.ts";
+import { runPoststart, startProcess } from "../container/start_process.ts";
+import { waitForProcess } from "../process/foreground.ts";
+import { runTerminal } from "../process/terminal.ts";
+import { writePidFile } from "../state/pid_file.ts";
+import { createRequest } from "./create_request.ts";
+import { hostCarriers } from "./host_carriers.ts";
+
+/**
+ * `belay run`: create, start, wait, delete. In the foreground the container's exit code is belay's (128+n for a
+ * signal), and belay's signals and terminal are the container's.
+ */
+export const run: Run = async (invocation) => {
+  const { globals, flags, log } = invocation;
+  const carriers = hostCarriers(globals);
+  const { thread } = carriers;
+  const detach = flags.bool("detach");
+  const terminal = runTerminal(thread, { detach, socket: flags.string("console-socket") });
+  const created = createContainer(carriers, createRequest(invocation, terminal), log);
+  const { dir, init, state, exec } = created;
+  try {
+    const pidFile = flags.string("pid-file");
+    if (pidFile !== undefined) writePidFile(thread, pidFile, init.pidfd.pid);
+    const foreground = detach ? undefined : terminal.foreground();
+    try {
+      startProcess(carriers, init, state, exec);
+      runPoststart(carriers, init.pidfd, state);
+      dir.unlock();
+      if (foreground === undefined) return 0;
+      const code = await waitForProcess(init.pidfd, foreground);
+      if (!flags.bool("keep")) {
+        dir.lock();
+        destroyContainer(carriers, dir, log);
+      }
+      return code;
+    } finally {
+      foreground?.[Symbol.dispose]();
+    }
+  } catch (error) {
+    init[Symbol.dispose]();
+    destroyContainer(carriers, dir, log);
+    throw error;
+  } finally {
+    dir[Symbol.dispose]();
+  }
+};

@@ -1,0 +1,30 @@
+import type { Run } from "../cli/command.ts";
+import { CommandError } from "../cli/command_error.ts";
+import { containerId } from "../cli/container_id.ts";
+import { runPoststart, startProcess } from "../container/start_process.ts";
+import { seeContainer } from "../container/status.ts";
+import { StateDir } from "../state/state_dir.ts";
+import { hostCarriers } from "./host_carriers.ts";
+
+/** `belay start`: wakes the stub that `create` left, and makes it the program. */
+export const run: Run = ({ globals, args }) => {
+  const carriers = hostCarriers(globals);
+  const { thread } = carriers;
+  using dir = StateDir.expect(thread, globals.root, containerId(args[0] ?? ""));
+  dir.lock();
+  const state = dir.read();
+  const { status, init } = seeContainer(thread, dir, state);
+  if (status === "stopped") throw new CommandError("cannot start a container that has stopped");
+  if (status !== "created" || init === undefined || state?.exec === undefined) {
+    throw new CommandError(
+      status === "creating"
+        ? "cannot start a container that was not created to its end; delete it with --force"
+        : "cannot start an already running container",
+    );
+  }
+  using pidfd = init;
+  using stub = carriers.wake("init", dir.controlPath, pidfd);
+  startProcess(carriers, stub, state, state.exec);
+  runPoststart(carriers, pidfd, state);
+  return 0;
+};

@@ -1,0 +1,158 @@
+import type { Carriers, Remote } from "../../ffi/remote.ts";
+import { identify } from "../../ffi/identity.ts";
+import { capget } from "../../ffi/syscalls/credentials.ts";
+import { close } from "../../ffi/syscalls/file.ts";
+import { accept4 } from "../../ffi/syscalls/socket.ts";
+import { CLONE } from "../../ffi/abi/process_flags.ts";
+import { Cgroup, readCgroupWorld } from "../cgroup/cgroup.ts";
+import type { Logger } from "../log/logger.ts";
+import type { TerminalWay } from "../process/console_socket.ts";
+import { prepareMounts } from "../rootfs/mounts.ts";
+import { checkCapabilities } from "../security/capabilities.ts";
+import { loadSpec } from "../spec/load_spec.ts";
+import { OCI_VERSION } from "../spec/oci_version.ts";
+import type { Spec } from "../spec/types.ts";
+import { StateDir } from "../state/state_dir.ts";
+import type { StateFile } from "../state/state_file.ts";
+import { destroyContainer } from "./destroy_container.ts";
+import { planNamespaces } from "./namespaces.ts";
+import { enterNamespaces, openTrees, prepareOuter } from "./outer_stub.ts";
+import { setUpInit } from "./set_up_init.ts";
+
+/** What `create` and `run` are asked for. */
+export interface CreateRequest {
+  readonly id: string;
+  /** The bundle's absolute path. */
+  readonly bundle: string;
+  /** The state root. */
+  readonly root: string;
+  readonly noPivot: boolean;
+  readonly noNewKeyring: boolean;
+  /** Descriptors from 3 on that the container's process inherits. */
+  readonly preserveFds: number;
+  /** What else goes into the environment (LISTEN_FDS). */
+  readonly extraEnv: readonly string[];
+  /** The name of the user who asks. */
+  readonly owner: string;
+  readonly terminal: TerminalWay;
+}
+
+/** A container whose first process is a stub that has everything but its program. */
+export interface Created {
+  readonly dir: StateDir;
+  readonly spec: Spec;
+  readonly state: StateFile;
+  readonly init: Remote;
+  /** What `start` runs. */
+  readonly exec: NonNullable<StateFile["exec"]>;
+}
+
+const CAP_SYS_ADMIN = 1n << 21n;
+
+/**
+ * Makes a container up to the moment before its program runs. On return this process still drives the stub: when it
+ * dies, the stub ends, and with it all that the kernel holds for it.
+ * @throws When anything fails; then nothing stays behind.
+ */
+export function createContainer(carriers: Carriers, request: CreateRequest, log: Logger): Created {
+  const { thread } = carriers;
+  const { spec, warnings } = loadSpec(request.bundle);
+  for (const warning of warnings) log.warn(warning);
+  request.terminal.check(spec);
+  const namespaces = planNamespaces(spec);
+  const ownUser = namespaces.user !== "none";
+  if (!ownUser) checkCapabilities(thread, spec.process.capabilities);
+  const mounts = prepareMounts(thread, spec.mounts);
+  const cgroupPlan = Cgroup.plan(spec, request.id, readCgroupWorld(thread));
+
+  const dir = StateDir.create(thread, request.root, request.id);
+  let outer: Remote | undefined;
+  let init: Remote | undefined;
+  try {
+    const cgroup = Cgroup.create(thread, cgroupPlan, dir.journal);
+    outer = carriers.spawn("outer");
+    prepareOuter(outer, spec);
+    outer.batch(cgroup.enterCalls());
+    const intoCall = cgroup.intoCall();
+    const into = intoCall && outer.call(intoCall);
+    const trees = ownUser ? openTrees(outer, spec.root.path, mounts) : { mounts };
+    const privileged = (thread.call(capget()).effective & CAP_SYS_ADMIN) !== 0n;
+    enterNamespaces(carriers, outer, namespaces, spec, privileged);
+    init = outer.clone("init", {
+      flags: namespaces.cloneFlags + CLONE.CLONE_PARENT +
+        (into === undefined ? 0 : CLONE.CLONE_INTO_CGROUP),
+      ...(into === undefined ? {} : { cgroup: into }),
+    });
+    // Before limits on processes are set: the outer stub counts in the cgroup, too.
+    letGo(outer);
+    const state = firstState(request, spec, {
+      init: identify(thread, init.pidfd),
+      cgroups: cgroup.directories,
+      ownPidNamespace: namespaces.isNew("pid"),
+    });
+    dir.write(state);
+    const hierarchies = cgroupPlan.directories;
+    const context = { request, spec, namespaces, state, cgroup, hierarchies, privileged, ...trees };
+    const exec = setUpInit(carriers, init, context);
+    return { dir, spec, state, init, exec };
+  } catch (error) {
+    if (outer !== undefined) letGo(outer);
+    if (init !== undefined) letGo(init);
+    abandon(carriers, dir, log);
+    throw error;
+  }
+}
+
+/** Ends a stub that is our child, and waits until it is gone. Twice is harmless. */
+function letGo(stub: Remote): void {
+  stub[Symbol.dispose]();
+  if (stub.pidfd.closed) return;
+  stub.pidfd.reap();
+  stub.pidfd[Symbol.dispose]();
+}
+
+/** Takes back what a failed create has begun. The error that is told is the first one. */
+function abandon(carriers: Carriers, dir: StateDir, log: Logger): void {
+  try {
+    destroyContainer(carriers, dir, log);
+  } catch (error) {
+    // What could not be taken back stays in the journal for `delete --force`.
+    log.warn(`cleaning up after the failure: ${error instanceof Error ? error.message : error}`);
+  }
+  dir[Symbol.dispose]();
+}
+
+function firstState(
+  request: CreateRequest,
+  spec: Spec,
+  made: Pick<StateFile, "init" | "cgroups" | "ownPidNamespace">,
+): StateFile {
+  const { startContainer, poststart, poststop } = spec.hooks;
+  return {
+    ociVersion: OCI_VERSION,
+    id: request.id,
+    bundle: request.bundle,
+    rootfs: spec.root.path,
+    created: new Date().toISOString(),
+    owner: request.owner,
+    annotations: spec.annotations,
+    ...made,
+    hooks: { startContainer, poststart, poststop },
+    preserveFds: request.preserveFds,
+  };
+}
+
+/**
+ * Leaves a created container to itself: its stub sleeps in accept4 on the control socket until `start` comes.
+ * The state is complete before the stub is left: from then on it no longer ends with this process.
+ */
+export function leaveCreated(carriers: Carriers, created: Created): void {
+  const { dir, init, state, exec } = created;
+  const { thread } = carriers;
+  const socket = dir.listen();
+  const [there = -1] = init.give([socket]);
+  thread.call(close(socket));
+  dir.write({ ...state, exec });
+  init.leaveIn(accept4(there));
+  init.pidfd[Symbol.dispose]();
+}

@@ -1,0 +1,66 @@
+import type { Carriers } from "../../ffi/remote.ts";
+import { reopen } from "../../ffi/identity.ts";
+import { SIGNAL } from "../../ffi/abi/signals.ts";
+import type { Logger } from "../log/logger.ts";
+import { destroyCgroups, signalCgroup } from "../cgroup/cgroup.ts";
+import { inRuntime, runHooks } from "../hooks/run_hooks.ts";
+import type { StateDir } from "../state/state_dir.ts";
+import { releaseMount } from "../rootfs/foreign_mount.ts";
+import { hookState } from "./set_up_init.ts";
+
+/** How long a killed process may take to end: it can be deep in a call that cannot be interrupted. */
+const END_TIMEOUT_MS = 10_000;
+
+/**
+ * Ends whatever lives of a container and removes whatever is left, from any state that create, start or an earlier
+ * delete was interrupted in. Every step is asked again without harm, what is gone already is success, and all steps
+ * run whatever fails; the state directory goes last, and only when nothing else is left.
+ * @param dir The container's directory, locked.
+ * @throws AggregateError of everything that failed.
+ */
+export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger): void {
+  const { thread } = carriers;
+  const failures: unknown[] = [];
+  const step = (release: () => void) => {
+    try {
+      release();
+    } catch (error) {
+      failures.push(error); // told at the end: the other steps must run
+    }
+  };
+  const state = dir.read();
+  const entries = dir.entries().reverse();
+  const cgroups = entries.flatMap((entry) => entry.kind === "cgroup" ? [entry] : []);
+
+  step(() => {
+    using init = state?.init === undefined ? undefined : reopen(thread, state.init);
+    if (init === undefined) return;
+    init.signal(SIGNAL.SIGKILL);
+    if (!init.waitSync(END_TIMEOUT_MS)) throw new Error(`process ${init.pid} does not end`);
+  });
+  if (state !== undefined && !state.ownPidNamespace) {
+    step(() => signalCgroup(thread, state.cgroups, SIGNAL.SIGKILL));
+  }
+  for (const entry of entries) {
+    if (entry.kind === "mount") step(() => releaseMount(carriers, entry));
+  }
+  step(() => destroyCgroups(thread, cgroups));
+  if (state !== undefined && state.hooks.poststop.length > 0) {
+    try {
+      runHooks(
+        thread,
+        inRuntime(carriers),
+        "poststop",
+        state.hooks.poststop,
+        hookState(state, "stopped"),
+      );
+    } catch (error) {
+      // runtime.md, "Lifecycle": a failing poststop hook is logged, the rest goes on as if it had succeeded.
+      log.warn(error instanceof Error ? error.message : String(error));
+    }
+  }
+  if (failures.length > 0) {
+    throw new AggregateError(failures, `container ${dir.id} could not be removed whole`);
+  }
+  dir.remove();
+}

@@ -1,0 +1,132 @@
+import type { Carriers, Remote } from "../../ffi/remote.ts";
+import type { Call } from "../../ffi/call.ts";
+import { tolerate } from "../../ffi/call.ts";
+import { close, close_range, openat, write } from "../../ffi/syscalls/file.ts";
+import { setns, unshare } from "../../ffi/syscalls/namespace.ts";
+import { mount_setattr } from "../../ffi/syscalls/mount.ts";
+import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
+import { CLONE } from "../../ffi/abi/process_flags.ts";
+import { MS_SLAVE } from "../../ffi/abi/mount_flags.ts";
+import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
+import { makeUserNamespace } from "../../ffi/user_namespace.ts";
+import type { Spec } from "../spec/types.ts";
+import { CommandError } from "../cli/command_error.ts";
+import { raiseLimits } from "../process/rlimits.ts";
+import { cloneTree } from "../rootfs/place_mount.ts";
+import type { PreparedMount } from "../rootfs/mounts.ts";
+import { type Join, type NamespacePlan, timeOffsetLines } from "./namespaces.ts";
+
+/** The first descriptor of a fresh stub that is neither stdio nor its conversation. */
+const FIRST_INHERITED = 4;
+
+/**
+ * The outer stub: a process in the host's namespaces that becomes, step by step, what the container's first process
+ * must be born from. What only the host's root may do (raise limits, open the host's paths, join namespaces that other
+ * user namespaces own) is done here, before the user namespace is entered.
+ */
+export function prepareOuter(stub: Remote, spec: Spec): void {
+  const { oomScoreAdj, rlimits } = spec.process;
+  const opened = openat(AT_FDCWD, "/proc/self/oom_score_adj", O.O_WRONLY);
+  stub.batch([
+    // What belay itself was given by its caller must not stay open in the container.
+    tolerate(close_range(FIRST_INHERITED, 0xffffffff, 0), ["ENOSYS"], "before kernel 5.9"),
+    ...(oomScoreAdj === undefined
+      ? []
+      : [opened, write(opened, String(oomScoreAdj)), close(opened)]),
+  ]);
+  raiseLimits(stub, rlimits);
+}
+
+/**
+ * Opens the root and the sources of bind mounts, for a container whose own processes may not reach them: as detached
+ * trees that no longer send mounts to the host.
+ */
+export function openTrees(
+  stub: Remote,
+  rootfs: string,
+  mounts: readonly PreparedMount[],
+): { root: number; mounts: PreparedMount[] } {
+  const open = (path: string, recursive: boolean): number => {
+    const tree = cloneTree(path, recursive);
+    return stub.batch([tree, mount_setattr(tree, { propagation: MS_SLAVE }, true)])[0];
+  };
+  return {
+    root: open(rootfs, true),
+    mounts: mounts.map((prepared) => {
+      const { mount } = prepared;
+      if (!mount.parsed.bind) return prepared;
+      return { ...prepared, tree: open(mount.source ?? "", mount.parsed.recursiveBind) };
+    }),
+  };
+}
+
+/**
+ * Joins the namespaces that exist and makes those that clone3 cannot make for a child: the time namespace (its clocks
+ * are set before anybody is in it) and the user namespace (its maps are written by the host).
+ * @param privileged Whether belay is root on the host: then the user namespace comes last, because namespaces that
+ * belong to others can still be joined until then; else it comes first, because it gives the right to join at all.
+ */
+export function enterNamespaces(
+  carriers: Carriers,
+  stub: Remote,
+  plan: NamespacePlan,
+  spec: Spec,
+  privileged: boolean,
+): void {
+  if (!privileged) enterUser(carriers, stub, plan, spec, privileged);
+  for (const join of plan.joins) enter(stub, join);
+  if (plan.time !== undefined) {
+    const opened = openat(AT_FDCWD, "/proc/self/timens_offsets", O.O_WRONLY);
+    const lines = timeOffsetLines(plan.time);
+    const setClocks: Call<unknown>[] = lines === ""
+      ? []
+      : [opened, write(opened, lines), close(opened)];
+    stub.batch([unshare(CLONE.CLONE_NEWTIME), ...setClocks]);
+  }
+  if (privileged) enterUser(carriers, stub, plan, spec, privileged);
+}
+
+function enter(stub: Remote, join: Join): void {
+  try {
+    const opened = openat(AT_FDCWD, join.path, O.O_RDONLY);
+    stub.batch([opened, setns(opened, join.flag), close(opened)]);
+  } catch (cause) {
+    if (!(cause instanceof SyscallError)) throw cause;
+    const wrongType = cause.syscall === "setns" && cause.is("EINVAL")
+      ? " (is it a namespace of that type?)"
+      : "";
+    throw new CommandError(`${join.field}: cannot join ${join.path}${wrongType}`, { cause });
+  }
+}
+
+function enterUser(
+  carriers: Carriers,
+  stub: Remote,
+  plan: NamespacePlan,
+  spec: Spec,
+  privileged: boolean,
+): void {
+  if (plan.user === "none") return;
+  if (plan.user !== "new") return enter(stub, plan.user);
+  const { uidMappings, gidMappings } = spec.linux;
+  const fd = makeMapped(() => makeUserNamespace(carriers, uidMappings, gidMappings, privileged));
+  try {
+    const [there = -1] = stub.give([fd]);
+    stub.batch([setns(there, CLONE.CLONE_NEWUSER), close(there)]);
+  } finally {
+    carriers.thread.call(close(fd));
+  }
+}
+
+function makeMapped(make: () => number): number {
+  try {
+    return make();
+  } catch (cause) {
+    if (!isSyscallError(cause, "EPERM", "EINVAL")) throw cause;
+    throw new CommandError(
+      "linux.uidMappings, linux.gidMappings: the kernel refuses them (user_namespaces(7): without CAP_SETUID on the " +
+        "host only one's own id can be mapped)",
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,118 @@
+import type { Carriers, Remote } from "../../ffi/remote.ts";
+import { getpid } from "../../ffi/syscalls/process.ts";
+import { close } from "../../ffi/syscalls/file.ts";
+import type { Cgroup } from "../cgroup/cgroup.ts";
+import type { PlannedDirectory } from "../cgroup/cgroup_plan.ts";
+import { type HookState, inContainer, inRuntime, runHooks } from "../hooks/run_hooks.ts";
+import { findExecutable } from "../process/find_executable.ts";
+import { withHome } from "../process/home.ts";
+import { cgroupView, makeCgroupMount } from "../rootfs/cgroup_mount.ts";
+import { makeDevices, makeLinks, setsUpDev } from "../rootfs/devices.ts";
+import { makeInRoot } from "../rootfs/in_root.ts";
+import { makeMount, type PreparedMount, sealLate } from "../rootfs/mounts.ts";
+import { protectPaths } from "../rootfs/protect_paths.ts";
+import { attachRoot, chrootOnly, pivot, sealRoot } from "../rootfs/root.ts";
+import { lastCapability } from "../security/capabilities.ts";
+import type { Spec } from "../spec/types.ts";
+import type { StateFile } from "../state/state_file.ts";
+import type { CreateRequest } from "./create_container.ts";
+import {
+  adaptStdio,
+  becomeInit,
+  lookAtStdio,
+  setNames,
+  setSysctls,
+  takeCredentials,
+} from "./init_stub.ts";
+import type { NamespacePlan } from "./namespaces.ts";
+
+/** Everything that is known when the container's first process has come to be. */
+export interface InitContext {
+  readonly request: CreateRequest;
+  readonly spec: Spec;
+  readonly namespaces: NamespacePlan;
+  readonly state: StateFile;
+  readonly cgroup: Cgroup;
+  /** The container's cgroup directories, with what they are mounted as. */
+  readonly hierarchies: readonly PlannedDirectory[];
+  /** Whether belay is root on the host. */
+  readonly privileged: boolean;
+  readonly mounts: readonly PreparedMount[];
+  /** The detached tree of the root directory, where the outer stub had to open it. */
+  readonly root?: number;
+}
+
+/**
+ * The story of the container's first process, from a bare clone to everything but its program. Order matters: hooks of
+ * the runtime see the mounts and can still reach the host's paths; what protects (read-only paths, the sealed root)
+ * comes after everything that writes; credentials come last.
+ * @returns What it is to execute.
+ */
+export function setUpInit(
+  carriers: Carriers,
+  init: Remote,
+  context: InitContext,
+): NonNullable<StateFile["exec"]> {
+  const { request, spec, namespaces } = context;
+  const ownUserNamespace = namespaces.user !== "none";
+  const { uid } = spec.process.user;
+  becomeInit(init, request.id, { newKeyring: !request.noNewKeyring, ownUserNamespace });
+  const root = attachRoot(init, spec.root.path, spec.linux.rootfsPropagation, context.root);
+  for (const mount of context.mounts) mountOne(init, root, mount, context);
+  if (setsUpDev(spec)) {
+    makeDevices(init, root, spec, ownUserNamespace || !context.privileged);
+    makeLinks(init, root);
+  }
+  init.call(close(makeInRoot(init, root, spec.process.cwd, "directory")));
+  context.cgroup.limit(carriers.thread);
+  if (spec.process.terminal) request.terminal.make(init, root, spec);
+
+  runCreateHooks(carriers, init, context);
+
+  setNames(init, spec);
+  setSysctls(init, root, spec.linux.sysctl);
+  protectPaths(init, root, spec.linux.readonlyPaths, spec.linux.maskedPaths);
+  sealLate(init, root, context.mounts);
+  sealRoot(init, root, spec.root.readonly, spec.linux.rootfsPropagation);
+  const env = withHome(init, root, [...spec.process.env, ...request.extraEnv], uid);
+  if (!spec.process.terminal) adaptStdio(init, root, lookAtStdio(carriers.thread, uid), uid);
+  if (request.noPivot) chrootOnly(init, root, spec.root.path);
+  else pivot(init, root);
+  takeCredentials(init, spec, lastCapability(carriers.thread), context.privileged);
+  const { args } = spec.process;
+  const rlimits = spec.process.rlimits.map(({ type, soft, hard }) => ({
+    ...{ type, soft: String(soft), hard: String(hard) },
+  }));
+  return { path: findExecutable(init, args[0] ?? "", env), args, env, rlimits };
+}
+
+function mountOne(init: Remote, root: number, prepared: PreparedMount, context: InitContext): void {
+  const { mount } = prepared;
+  if (mount.type === "cgroup" && !mount.parsed.bind) {
+    const ownNamespace = context.namespaces.has("cgroup");
+    makeCgroupMount(init, root, prepared, cgroupView(context.hierarchies), ownNamespace);
+  } else makeMount(init, root, prepared);
+}
+
+/** prestart and createRuntime in the runtime's namespaces, createContainer in the container's. */
+function runCreateHooks(carriers: Carriers, init: Remote, { spec, state }: InitContext): void {
+  const { prestart, createRuntime, createContainer } = spec.hooks;
+  const { thread } = carriers;
+  const outside = hookState(state, "creating", init.pidfd.pid);
+  runHooks(thread, inRuntime(carriers), "prestart", prestart, outside);
+  runHooks(thread, inRuntime(carriers), "createRuntime", createRuntime, outside);
+  if (createContainer.length === 0) return;
+  const inside = hookState(state, "creating", init.call(getpid()));
+  runHooks(thread, inContainer(init), "createContainer", createContainer, inside);
+}
+
+/** What a hook is told of the container. */
+export function hookState(state: StateFile, status: HookState["status"], pid?: number): HookState {
+  const { ociVersion, id, bundle, annotations } = state;
+  return {
+    ...{ ociVersion, id, status },
+    ...(pid === undefined ? {} : { pid }),
+    bundle,
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+  };
+}

@@ -1,0 +1,131 @@
+import type { Kernel } from "../../ffi/kernel.ts";
+import type { Carriers, Remote } from "../../ffi/remote.ts";
+import type { Pidfd } from "../../ffi/pidfd.ts";
+import {
+  close,
+  close_range,
+  dup3,
+  lseek,
+  memfd_create,
+  read,
+  write,
+} from "../../ffi/syscalls/file.ts";
+import { execve, type ExitStatus, waitid } from "../../ffi/syscalls/process.ts";
+import { tolerate } from "../../ffi/call.ts";
+import { CLOSE_RANGE_CLOEXEC, MFD } from "../../ffi/abi/file_flags.ts";
+import { WAIT } from "../../ffi/abi/process_flags.ts";
+import { SIGNAL, signalName } from "../../ffi/abi/signals.ts";
+import { CommandError } from "../cli/command_error.ts";
+import type { Hook, Hooks } from "../spec/types.ts";
+
+/** What a hook reads on its standard input (runtime.md, "State"). */
+export interface HookState {
+  readonly ociVersion: string;
+  readonly id: string;
+  readonly status: "creating" | "created" | "running" | "stopped";
+  /** The container's process as the hook sees it; absent once it is gone. */
+  readonly pid?: number;
+  readonly bundle: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** Of a hook's output, as much is quoted when it fails. */
+const QUOTED_OUTPUT = 0x1000;
+const SIGCHLD = 17;
+
+/** Where hooks are run: a stub of the host's, or a child of the container's own stub. */
+export interface HookPlace {
+  /** A fresh stub in those namespaces. */
+  spawn(): Remote;
+  /** Reaps one that has ended. */
+  reap(pidfd: Pidfd): ExitStatus;
+}
+
+/** Hooks in the runtime's namespaces. */
+export function inRuntime(carriers: Carriers): HookPlace {
+  return { spawn: () => carriers.spawn("hook"), reap: (pidfd) => pidfd.reap() };
+}
+
+/** Hooks in the container's namespaces: children of its first process, which alone can reap them. */
+export function inContainer(init: Remote): HookPlace {
+  return {
+    spawn: () => init.clone("hook", { flags: 0, exitSignal: SIGCHLD }),
+    reap: (pidfd) => {
+      const [there = -1] = init.give([pidfd.fd]);
+      const [status] = init.batch([waitid(there, WAIT.WEXITED), close(there)]);
+      if (status === undefined) throw new Error("waitid gave no status for a hook");
+      return status;
+    },
+  };
+}
+
+/**
+ * Runs the hooks of one kind, in order.
+ * @throws CommandError at the first that fails, in runc's words.
+ */
+export function runHooks(
+  kernel: Kernel,
+  place: HookPlace,
+  kind: keyof Hooks,
+  hooks: readonly Hook[],
+  state: HookState,
+): void {
+  hooks.forEach((hook, index) => {
+    try {
+      runHook(kernel, place, hook, state);
+    } catch (cause) {
+      throw new CommandError(`error running ${kind} hook #${index}`, { cause });
+    }
+  });
+}
+
+/**
+ * Runs one hook. Its input and output are memfds and not pipes: nothing blocks on a hook that does not read, and
+ * nothing waits for a grandchild that keeps the output open.
+ */
+function runHook(kernel: Kernel, place: HookPlace, hook: Hook, state: HookState): void {
+  const input = kernel.call(memfd_create("hook-state", MFD.MFD_CLOEXEC));
+  const output = kernel.call(memfd_create("hook-output", MFD.MFD_CLOEXEC));
+  try {
+    kernel.batch([write(input, JSON.stringify(state)), lseek(input, 0)]);
+    using stub = place.spawn();
+    using pidfd = stub.pidfd;
+    const [stdin = -1, stdout = -1] = stub.give([input, output]);
+    try {
+      stub.exec([
+        dup3(stdin, 0),
+        dup3(stdout, 1),
+        dup3(stdout, 2),
+        tolerate(
+          close_range(3, 0xffffffff, CLOSE_RANGE_CLOEXEC),
+          ["ENOSYS", "EINVAL"],
+          "before 5.9 or 5.11; every descriptor of ours is close-on-exec from birth",
+        ),
+        execve(hook.path, hook.args.length > 0 ? hook.args : [hook.path], hook.env),
+      ]);
+    } catch (error) {
+      stub[Symbol.dispose](); // it is still a stub, and ends
+      place.reap(pidfd);
+      throw error;
+    }
+    const { timeout } = hook;
+    const ended = pidfd.waitSync(timeout === undefined ? undefined : timeout * 1000);
+    if (!ended) pidfd.signal(SIGNAL.SIGKILL);
+    const status = place.reap(pidfd);
+    if (!ended) {
+      throw new CommandError(`hook ran past specified timeout of ${timeout?.toFixed(1)}s`);
+    }
+    check(kernel, status, output);
+  } finally {
+    kernel.batch([close(input), close(output)]);
+  }
+}
+
+function check(kernel: Kernel, status: ExitStatus, output: number): void {
+  if (status.code === 0) return;
+  const how = status.signal === undefined
+    ? `exit status ${status.code}`
+    : `signal: ${signalName(status.signal)}`;
+  const [, bytes] = kernel.batch([lseek(output, 0), read(output, QUOTED_OUTPUT)]);
+  throw new CommandError(`${how}, output: ${new TextDecoder().decode(bytes).trimEnd()}`);
+}

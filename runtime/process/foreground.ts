@@ -1,0 +1,54 @@
+import type { Pidfd } from "../../ffi/pidfd.ts";
+import { SIGNAL } from "../../ffi/abi/signals.ts";
+
+/** What belay does for a container while it runs in the foreground; ended by disposing. */
+export interface Foreground extends Disposable {
+  /** Called once the container runs: moves bytes between terminals until it has ended. */
+  attach(init: Pidfd): void;
+  /** Called when the container has ended: what its terminal still holds is written out. */
+  drain(): Promise<void>;
+}
+
+/** A shell's exit code for a process that a signal ended. */
+const SIGNAL_BASE = 128;
+
+/**
+ * The signals that are handed on to the container. Not among them: those that cannot be caught, SIGCHLD (its news
+ * comes by pidfd), SIGPIPE and SIGURG (runc's choice, too), and those that V8 needs for itself (SIGSEGV and its like).
+ */
+const FORWARDED: readonly Deno.Signal[] = [
+  ...["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"] as const,
+  ...["SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGIO", "SIGPWR"] as const,
+  ...["SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGSTKFLT", "SIGABRT", "SIGTRAP"] as const,
+];
+
+/** Hands signals of this process on to the container's first process, until disposed. */
+export function forwardSignals(init: Pidfd, except: readonly Deno.Signal[] = []): Disposable {
+  const handlers = FORWARDED.filter((name) => !except.includes(name)).map((name) => {
+    const handler = () => {
+      init.signal(SIGNAL[name as keyof typeof SIGNAL]);
+    };
+    Deno.addSignalListener(name, handler);
+    return { name, handler };
+  });
+  return {
+    [Symbol.dispose]() {
+      for (const { name, handler } of handlers) Deno.removeSignalListener(name, handler);
+    },
+  };
+}
+
+/**
+ * Waits until the container's first process has ended, and reaps it.
+ * @returns Its exit code, or 128+n when signal n ended it.
+ */
+export async function waitForProcess(
+  init: Pidfd,
+  foreground: Foreground,
+): Promise<number> {
+  foreground.attach(init);
+  await init.wait();
+  await foreground.drain();
+  const { code, signal = 0 } = init.reap();
+  return code ?? SIGNAL_BASE + signal;
+}
