@@ -19,9 +19,7 @@ export async function main(args: readonly string[]): Promise<number> {
   const global = parseFlags(args, GLOBAL_FLAGS);
   const logOptions = readLogOptions(global.flags);
   const log = openLog(logOptions);
-  try {
-    return await dispatch(global, log);
-  } catch (error) {
+  const fail = (error: unknown): number => {
     if (!(error instanceof StdoutClosedError)) {
       const message = describeError(error);
       log.error(message);
@@ -30,6 +28,16 @@ export async function main(args: readonly string[]): Promise<number> {
       if (logOptions.log !== undefined) writeToStderr(message);
     }
     return error instanceof CommandError ? error.exitCode : 1;
+  };
+  // A promise that nobody awaits is a fault of belay; clients are to read about it like any other.
+  globalThis.onunhandledrejection = (event) => {
+    event.preventDefault();
+    Deno.exit(fail(event.reason));
+  };
+  try {
+    return await dispatch(global, log);
+  } catch (error) {
+    return fail(error);
   }
 }
 

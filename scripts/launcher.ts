@@ -12,7 +12,7 @@
 
 /**
  * What could change how Deno starts, or make it write files (DENO_COVERAGE_DIR), print
- * (DENO_LOG) or wait for somebody (DENO_UNSTABLE_CONTROL_SOCK). From `deno --help` and
+ * (RUST_LOG) or wait for somebody (DENO_UNSTABLE_CONTROL_SOCK). From `deno --help` and
  * `strings deno` of 2.4.2 and 2.9.6; those that the launcher sets itself are below.
  */
 const UNSET = [
@@ -27,7 +27,6 @@ const UNSET = [
   "DENO_EMIT_CACHE_MODE",
   "DENO_EXTRA_STDIO_FDS",
   "DENO_INTERNAL_CHILD_ENTRYPOINT",
-  "DENO_LOG",
   "DENO_NODE_TRACE_EVENT_CATEGORIES",
   "DENO_NODE_USE_OPENSSL_CA",
   "DENO_NO_PACKAGE_JSON",
@@ -69,6 +68,9 @@ const FLAGS = [
   "--no-code-cache",
 ];
 
+/** On a terminal, and only there, Deno complains about having no cache. */
+const LOG = "error,deno::cache=off";
+
 /** The chunks of a program by name (`./main.js`), as esbuild writes them. */
 export type Chunks = ReadonlyMap<string, string>;
 
@@ -84,7 +86,7 @@ export function launcherText(deno: string, entry: string, chunks: Chunks): strin
   const gone = `belay: this launcher needs Deno at ${deno}, which is gone or not executable for ` +
     `this user: run "deno task build" in the sources of belay again`;
   const set = `BELAY_LAUNCHER="$0" BELAY_HOME="\${HOME-}" HOME=${NOWHERE} DENO_DIR=${NOWHERE} ` +
-    "DENO_NO_UPDATE_CHECK=1 DENO_DISABLE_NODE_SHIM=1";
+    `DENO_LOG=${LOG} DENO_NO_UPDATE_CHECK=1 DENO_DISABLE_NODE_SHIM=1`;
   const shell = [
     "#!/bin/sh",
     "# Made by belay's scripts/build.ts: see scripts/launcher.ts there.",
@@ -115,7 +117,7 @@ function loader(entry: string): string {
   return `
 const path = Deno.env.get("BELAY_LAUNCHER"), home = Deno.env.get("BELAY_HOME");
 if (home) Deno.env.set("HOME", home); else Deno.env.delete("HOME");
-for (const name of ["BELAY_LAUNCHER", "BELAY_HOME", "DENO_DIR", "DENO_NO_UPDATE_CHECK",
+for (const name of ["BELAY_LAUNCHER", "BELAY_HOME", "DENO_DIR", "DENO_LOG", "DENO_NO_UPDATE_CHECK",
   "DENO_DISABLE_NODE_SHIM"]) Deno.env.delete(name);
 const text = Deno.readTextFileSync(path), chunks = new Map();
 const AsyncFunction = (async () => {}).constructor;

@@ -85,6 +85,8 @@ export function createContainer(carriers: Carriers, request: CreateRequest, log:
     });
     // Before limits on processes are set: the outer stub counts in the cgroup, too.
     letGo(outer);
+    if (into !== undefined) init.call(close(into));
+    giveExecLock(carriers, dir, init);
     const state = firstState(request, spec, {
       init: identify(thread, init.pidfd),
       cgroups: cgroup.directories,
@@ -109,6 +111,16 @@ function letGo(stub: Remote): void {
   if (stub.pidfd.closed) return;
   stub.pidfd.reap();
   stub.pidfd[Symbol.dispose]();
+}
+
+/** From here on, until its execve, the stub holds the lock that says "not running yet" (`status.ts`). */
+function giveExecLock({ thread }: Carriers, dir: StateDir, init: Remote): void {
+  const lock = dir.takeExecLock();
+  try {
+    init.give([lock]);
+  } finally {
+    thread.call(close(lock));
+  }
 }
 
 /** Takes back what a failed create has begun. The error that is told is the first one. */

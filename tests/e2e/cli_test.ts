@@ -45,6 +45,11 @@ Deno.test("belay exits with 1 and names what is wrong with the command line", as
   }
 });
 
+Deno.test("belay speaks plainly on a terminal, and Deno not at all", async () => {
+  const { stdout } = await run(["script", "-qec", `'${belayPath}' runn`, "/dev/null"]);
+  assertEquals(stdout, 'error: unknown command "runn": did you mean run?\r\n');
+});
+
 Deno.test("belay --log writes JSON that containerd reads, and tells stderr as well", async () => {
   await inTempDir(async (directory) => {
     const log = `${directory}/log.json`;
