@@ -6,7 +6,8 @@
  *
  *   --entry FILE  what is built (default: main.ts)
  *   --out FILE    the executable (default: dist/belay); the bundle lies beside it, as FILE.js
- *   --deno FILE   the Deno that compiles or that the launcher runs (default: the running one)
+ *   --deno FILE   the Deno that compiles or that the launcher runs (default: the one beside
+ *                 DENORT_BIN, else the running one)
  *   --launcher    do not try to compile
  *   DENORT_BIN    the base binary; it must be of the very version of --deno
  */
@@ -26,7 +27,7 @@ const root = new URL("..", import.meta.url).pathname;
 export interface BuildOptions {
   /** The module to start with. */
   readonly entry: string;
-  /** The executable to make. */
+  /** The executable to make: an absolute path. */
   readonly out: string;
   /** The absolute path of the Deno that compiles, or that the launcher runs. */
   readonly deno: string;
@@ -35,35 +36,43 @@ export interface BuildOptions {
 }
 
 /** Builds one executable and says which kind it is. */
-export async function build(options: BuildOptions): Promise<"compiled" | "launcher"> {
-  const { entry, out, deno } = options;
-  const bundlePath = `${out}.js`;
-  await Deno.mkdir(out.replace(/[^/]*$/, "") || ".", { recursive: true });
-  await step(`bundling ${entry}`, () => bundle(entry, bundlePath));
-  const why = options.launcher
-    ? "--launcher was given"
-    : await step(`compiling with ${deno}`, () => compile(bundlePath, out, deno));
-  if (why !== undefined) {
-    // Renamed into place: the old one may be running.
-    const text = launcherText(deno, ...await chunksOf(entry));
-    await Deno.writeTextFile(`${out}.new`, text, { mode: 0o755 });
-    await Deno.rename(`${out}.new`, out);
+export async function build({ entry, out, deno, launcher }: BuildOptions): Promise<void> {
+  await Deno.mkdir(directoryOf(out), { recursive: true });
+  // Made beside the result and renamed into place when it works: the old one may be running.
+  const directory = await Deno.makeTempDir({ dir: directoryOf(out), prefix: ".build-" });
+  const made = `${directory}/belay`;
+  try {
+    await step(`bundling ${entry}`, () => bundle(entry, `${made}.js`));
+    const why = launcher
+      ? "--launcher was given"
+      : await step(`compiling with ${deno}`, () => compile(`${made}.js`, made, deno));
+    if (why !== undefined) {
+      const text = launcherText(deno, ...await chunksOf(entry));
+      await Deno.writeTextFile(made, text, { mode: 0o755 });
+    }
+    // What does not start is not a build. The environment is podman's: empty.
+    await mustRun([made, "--version"], { clearEnv: true, cwd: "/" });
+    await Deno.rename(`${made}.js`, `${out}.js`);
+    await Deno.rename(made, out);
+    report(out, deno, why);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
   }
-  const kind = why === undefined ? "compiled" : "launcher";
-  // What does not start is not a build. The environment is podman's: empty.
-  await mustRun([out, "--version"], { clearEnv: true, cwd: "/" });
+}
+
+function report(out: string, deno: string, whyNotCompiled: string | undefined): void {
   const size = (path: string) => `${Math.ceil(Deno.statSync(path).size / 1000)} kB`;
-  console.log(
-    kind === "compiled"
-      ? `built ${out}: a compiled executable, ${size(out)} (bundle ${size(bundlePath)})`
-      : `built ${out}: a launcher for ${deno}, ${size(out)}; not compiled: ${why}`,
-  );
-  if (kind === "launcher" && /\/(root|home|_npx)\//.test(deno)) {
+  if (whyNotCompiled === undefined) {
+    console.log(`built ${out}: a compiled executable, ${size(out)} (bundle ${size(`${out}.js`)})`);
+    return;
+  }
+  console.log(`built ${out}: a launcher for ${deno}, ${size(out)}`);
+  console.log(`  not compiled: ${whyNotCompiled}`);
+  if (/\/(root|home|_npx)\//.test(deno)) {
     console.log(
-      "  Other users may not reach that Deno, and npm may prune it: --deno names another.",
+      "  other users may not reach that Deno, and npm may prune it: --deno takes another",
     );
   }
-  return kind;
 }
 
 /** Writes one JavaScript file that holds everything. esbuild comes from npm the first time. */
@@ -115,40 +124,50 @@ async function commit(): Promise<string> {
 /** Compiles, or returns why that is not possible here. */
 async function compile(bundle: string, out: string, deno: string): Promise<string | undefined> {
   const denort = Deno.env.get("DENORT_BIN");
-  // Two versions of Deno in one DENO_DIR empty each other's caches.
-  const ownCache = deno === Deno.execPath() ? undefined : await Deno.makeTempDir();
-  try {
-    const { code, stderr } = await capture([
-      deno,
-      "compile",
-      "--quiet",
-      "--allow-all",
-      "--no-check",
-      "--no-config",
-      "--no-lock",
-      // Without it, root would run what any user puts into /tmp/deno-compile-belay.cache.
-      "--no-code-cache",
-      "--output",
-      out,
-      bundle,
-    ], {
-      timeoutMs: COMPILE_TIMEOUT_MS,
-      env: {
-        DENO_NO_UPDATE_CHECK: "1",
-        ...(ownCache === undefined ? {} : { DENO_DIR: ownCache }),
-      },
-    });
-    if (code === 0) return undefined;
-    // A base binary that was asked for and does not work is a mistake, not a reason to go on.
-    if (denort !== undefined) throw new Error(`compiling with DENORT_BIN=${denort}:\n${stderr}`);
-    // deno-lint-ignore no-control-regex -- Deno's colours
-    const lines = stderr.replace(/\x1b\[[\d;]*m/g, "").split("\n").map((line) => line.trim());
-    const reason = lines.find((line) => line.startsWith("1: ")) ??
-      lines.find((line) => line.startsWith("error")) ?? `exit code ${code}`;
-    return `no denort for it here (${reason.replace(/^1: /, "").replace(/: client error.*/, "")})`;
-  } finally {
-    if (ownCache !== undefined) await Deno.remove(ownCache, { recursive: true });
+  const { code, stderr } = await capture([
+    deno,
+    "compile",
+    "--quiet",
+    "--allow-all",
+    "--no-check",
+    "--no-config",
+    "--no-lock",
+    // Without it, root would run what any user puts into /tmp/deno-compile-belay.cache.
+    "--no-code-cache",
+    "--output",
+    out,
+    bundle,
+  ], {
+    timeoutMs: COMPILE_TIMEOUT_MS,
+    env: {
+      DENO_NO_UPDATE_CHECK: "1",
+      // Two versions of Deno in one DENO_DIR empty each other's caches.
+      ...(deno === Deno.execPath() ? {} : { DENO_DIR: `${directoryOf(out)}cache` }),
+    },
+  });
+  if (code === 0) return undefined;
+  // deno-lint-ignore no-control-regex -- Deno's colours
+  const lines = stderr.replace(/\x1b\[[\d;]*m/g, "").split("\n").map((line) => line.trim());
+  const reason = lines.find((line) => line.startsWith("1: ")) ??
+    lines.find((line) => line.startsWith("error")) ?? `exit code ${code}`;
+  // A base binary that was asked for and does not work is a mistake, not a reason to go on.
+  if (denort !== undefined) throw new Error(`compiling with DENORT_BIN=${denort}: ${reason}`);
+  return `no denort for it here (${reason.replace(/^1: /, "").replace(/: client error.*/, "")})`;
+}
+
+/** denort must be of the version of the Deno that compiles, so one that lies beside it is meant. */
+async function chooseDeno(given: string | undefined, launcher: boolean): Promise<string> {
+  const beside = launcher ? undefined : Deno.env.get("DENORT_BIN")?.replace(/[^/]*$/, "deno");
+  for (const path of [given, beside]) {
+    const real = path === undefined ? undefined : await Deno.realPath(path).catch(() => undefined);
+    if (real !== undefined) return real;
+    if (path !== undefined && path === given) throw new Error(`--deno ${path}: no such file`);
   }
+  return await Deno.realPath(Deno.execPath());
+}
+
+function directoryOf(path: string): string {
+  return path.replace(/[^/]*$/, "");
 }
 
 if (import.meta.main) {
@@ -161,10 +180,19 @@ if (import.meta.main) {
     },
   });
   const absolute = (path: string) => path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
-  await build({
-    entry: absolute(String(args["entry"] ?? `${root}main.ts`)),
-    out: absolute(String(args["out"] ?? `${root}dist/belay`)),
-    deno: await Deno.realPath(String(args["deno"] ?? Deno.execPath())),
-    launcher: args["launcher"] === true,
-  });
+  const launcher = args["launcher"] === true;
+  try {
+    await build({
+      entry: absolute(String(args["entry"] ?? `${root}main.ts`)),
+      out: absolute(String(args["out"] ?? `${root}dist/belay`)),
+      deno: await chooseDeno(
+        args["deno"] === undefined ? undefined : String(args["deno"]),
+        launcher,
+      ),
+      launcher,
+    });
+  } catch (error) {
+    console.error(`build: ${error instanceof Error ? error.message : error}`);
+    Deno.exit(1);
+  }
 }
