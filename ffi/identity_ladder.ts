@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { tolerate } from "./call.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Pidfd } from "./pidfd.ts";
 import { close, fstatfs, openat, read, statx } from "./syscalls/file.ts";
@@ -64,9 +65,8 @@ function openHandle(kernel: Kernel, { mark }: Mark): number | undefined | "refus
   // Any pidfd stands for the file system of all of them; FD_PIDFS_ROOT, which does too, came only with 6.17.
   const own = kernel.call(pidfd_open(kernel.call(getpid())));
   try {
-    return kernel.call(open_by_handle_at(own, handle));
+    return kernel.call(tolerate(open_by_handle_at(own, handle), ["ESTALE"], "it has been reaped"));
   } catch (error) {
-    if (isSyscallError(error, "ESTALE")) return undefined; // it has been reaped
     if (isSyscallError(error, "EPERM", "EACCES", "ENOSYS", "EOPNOTSUPP")) return "refused"; // by a filter
     throw error;
   } finally {

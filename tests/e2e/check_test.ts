@@ -1,0 +1,48 @@
+import { assert, assertEquals } from "@std/assert";
+import type { CheckReport } from "../../runtime/check/report.ts";
+import { noProgram, notRoot, testUnless } from "../skip.ts";
+import { belay, belayPath, run } from "./belay.ts";
+
+Deno.test("belay check prints a table and exits 0 when belay can run here", async () => {
+  const { code, stdout, stderr } = await belay(["check"]);
+  assertEquals([code, stderr], [0, ""]);
+  assert(stdout.startsWith(`Linux ${Deno.osRelease()}, ${Deno.build.arch}`), stdout);
+  assert(/^pidfd_open +5\.3 +yes /m.test(stdout), stdout);
+  assert(/^stub image +(sealed memfd|file) /m.test(stdout), stdout);
+  assert(/^belay can run here\./m.test(stdout), stdout);
+});
+
+Deno.test("belay check --json prints the documented object when a program asks", async () => {
+  const { code, stdout } = await belay(["check", "--json"]);
+  assertEquals(code, 0);
+  const report: CheckReport = JSON.parse(stdout);
+  assertEquals([report.ok, report.missing, report.arch], [true, [], Deno.build.arch]);
+  assertEquals(report.kernel, Deno.osRelease());
+  for (const feature of report.features) {
+    assertEquals(Object.keys(feature).sort(), [
+      ...["available", "detail", "name", "purpose", "required", "since"],
+    ]);
+  }
+  for (const { inUse, rungs } of report.ladders) assert(rungs.includes(inUse), inUse);
+});
+
+const NOBODY = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+
+/** Not every machine lets nobody read the directory that belay, or the Deno of its launcher, lies in. */
+function hiddenFromNobody(): string | undefined {
+  const args = [...NOBODY, belayPath, "--version"];
+  const command = new Deno.Command("setpriv", { args, env: { HOME: "/" } });
+  return command.outputSync().success ? undefined : `nobody may not execute ${belayPath}`;
+}
+
+testUnless(
+  notRoot() ?? noProgram("setpriv", "util-linux") ?? hiddenFromNobody(),
+  "belay check says what it could not see when it is not root",
+  async () => {
+    const args = ["setpriv", ...NOBODY, belayPath, "check"];
+    const { code, stdout, stderr } = await run(args, { env: { HOME: "/" } });
+    assertEquals(code, 0, stderr);
+    assert(/^Linux .*, seen without root$/m.test(stdout), stdout);
+    assert(/^tcx links +6\.6 +\? /m.test(stdout), stdout);
+  },
+);
