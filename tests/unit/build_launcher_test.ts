@@ -30,6 +30,11 @@ Deno.test("launcherText() carries modules as functions' bodies, behind the shell
   );
 });
 
+Deno.test("launcherText() is plain ASCII, and means the same", () => {
+  const text = launcher("/x/deno", 'f("é…😀");\n');
+  assertStringIncludes(text, '\nf("\\u00e9\\u2026\\ud83d\\ude00");\n');
+});
+
 Deno.test("launcherText() quotes the path of Deno for the shell", () => {
   assertStringIncludes(launcher("/it's/$(x)/deno", ""), `[ -x '/it'\\''s/$(x)/deno' ]`);
 });
