@@ -102,8 +102,8 @@ export class Cgroup {
 
   /**
    * Puts the limits and the device list in force. To be called when the container's mounts and device nodes are
-   * made (a file system on a block device need not be allowed to the container), the cloning stub has ended (it
-   * counts against pids.max), and before the first hook (a hook may open more devices).
+   * made (a file system on a block device need not be allowed to the container), the cloning stub has been reaped
+   * (it counts against pids.max, also as a zombie), and before the first hook (a hook may open more devices).
    * @throws {CgroupError} that names the field.
    */
   limit(kernel: Kernel): void {

@@ -26,11 +26,13 @@ const LONGEST_PAUSE_MS = 10;
  * It kills nobody: an entry says only that somebody meant to make the directory, not that what is in it is the
  * container's. That is what `signalCgroup` is for, with the directories of a container that was made.
  *
+ * @param patienceMs How long to wait for processes that are ending, for each directory.
  * @throws {CgroupError} names those that remain, and the processes in them.
  */
 export function destroyCgroups(
   kernel: Kernel,
   entries: readonly Pick<CgroupEntry, "path" | "shared">[],
+  patienceMs = PATIENCE_MS,
 ): void {
   const own = unique(entries.filter(({ shared }) => !shared));
   // Usually each is empty, and one call does it.
@@ -39,9 +41,9 @@ export function destroyCgroups(
   own.forEach(({ path }, index) => {
     if (!isSyscallError(results[index]) || results[index].is("ENOENT")) return;
     try {
-      removeAll(kernel, path);
+      removeAll(kernel, path, patienceMs);
     } catch (error) {
-      errors.push(error instanceof Error ? error : new Error(String(error)));
+      errors.push(asCgroupError(path, error));
     }
   });
   for (const { path } of unique(entries.filter((entry) => entry.shared)).sort(deepestFirst)) {
@@ -51,7 +53,7 @@ export function destroyCgroups(
     try {
       retry(kernel, path, result);
     } catch (error) {
-      errors.push(error instanceof Error ? error : new Error(String(error)));
+      errors.push(asCgroupError(path, error));
     }
   }
   const failure = CgroupError.of(errors);
@@ -75,7 +77,7 @@ function deepestFirst(a: { path: string }, b: { path: string }): number {
  * The kernel says EBUSY while there are processes or cgroups inside. A killed process leaves its cgroup some way
  * into its exit, and v1 tells nobody when: ask again after a short sleep, which doubles.
  */
-function removeAll(kernel: Kernel, path: string): void {
+function removeAll(kernel: Kernel, path: string, patienceMs: number): void {
   for (
     let slept = 0, pause = 0.25;;
     slept += pause, pause = Math.min(pause * 2, LONGEST_PAUSE_MS)
@@ -84,7 +86,7 @@ function removeAll(kernel: Kernel, path: string): void {
     const last = [...inside, path].map((each) => kernel.call(attempt(rmdir(each)))).at(-1);
     if (!isSyscallError(last) || last.is("ENOENT")) return;
     if (!last.is("EBUSY", "ENOTEMPTY")) return retry(kernel, path, last);
-    if (slept > PATIENCE_MS) throw remains(kernel, path, last);
+    if (slept > patienceMs) throw remains(kernel, path, last);
     kernel.call(sleep(pause));
   }
 }
@@ -95,6 +97,11 @@ function retry(kernel: Kernel, path: string, error: SyscallError): void {
   if (isSyscallError(there, "ENOENT")) return;
   const again = kernel.call(attempt(rmdir(path)));
   if (isSyscallError(again) && !again.is("ENOENT")) throw remains(kernel, path, error);
+}
+
+function asCgroupError(path: string, error: unknown): CgroupError {
+  if (error instanceof CgroupError) return error;
+  return new CgroupError(`cannot remove cgroup ${path}`, { cause: error });
 }
 
 function remains(kernel: Kernel, path: string, cause: SyscallError): CgroupError {
