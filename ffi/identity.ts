@@ -33,6 +33,7 @@ export interface Identity {
 
 /** Whether the process still exists cannot be told from here: the identity was taken in another pid namespace. */
 export class IdentityOutOfSight extends Error {
+  /** For messages and stacks. */
   override readonly name = "IdentityOutOfSight";
 }
 

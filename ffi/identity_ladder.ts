@@ -18,8 +18,11 @@ export type Rung = "handle" | "inode" | "start time";
 
 /** What was taken of a process, and on which rung. */
 export interface Mark {
+  /** On which rung. */
   readonly rung: Rung;
+  /** What was taken: see `Identity`. */
   readonly mark: string;
+  /** The number, where the lower rungs look. */
   readonly pid: number;
 }
 

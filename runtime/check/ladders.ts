@@ -75,7 +75,9 @@ export const LADDERS: readonly Ladder[] = [
 
 /** A ladder with the rung that is used here. */
 export interface LadderInUse {
+  /** What is done. */
   readonly name: string;
+  /** The rung, one of `rungs`. */
   readonly inUse: string;
   /** Every rung, best first. */
   readonly rungs: readonly string[];

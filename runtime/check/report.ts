@@ -23,6 +23,7 @@ export interface CheckReport {
     readonly available: boolean | null;
     readonly detail: string;
   }[];
+  /** The rung of each ladder that is used here. */
   readonly ladders: readonly LadderInUse[];
 }
 

@@ -13,17 +13,21 @@ import { errnoName, strerror } from "../../ffi/abi/errno.ts";
 
 /** A system call on the timeline: a complete event ("X") of one process's row. */
 export interface CallEvent {
+  /** A complete event. */
   readonly ph: "X";
   /** The kernel's name of the call. */
   readonly name: string;
   /** The carrier: `thread` for belay's own calls, `stub` for those of another process. */
   readonly cat: "thread" | "stub";
+  /** Whose row: the process's number, as belay sees it. */
   readonly pid: number;
+  /** The same: a process of belay's has one thread that counts. */
   readonly tid: number;
   /** CLOCK_MONOTONIC, in microseconds. */
   readonly ts: number;
   /** Microseconds. */
   readonly dur: number;
+  /** What a click on the bar shows. */
   readonly args: {
     /** The call as `belay plan` prints it. */
     readonly call: string;
@@ -38,16 +42,23 @@ export interface CallEvent {
 
 /** What a row is called, and where it stands ("M"). */
 export interface MetadataEvent {
+  /** A metadata event. */
   readonly ph: "M";
+  /** What it tells about the row. */
   readonly name: "process_name" | "thread_name" | "process_sort_index";
+  /** Which row. */
   readonly pid: number;
+  /** The same. */
   readonly tid: number;
+  /** The name, or the place among the rows. */
   readonly args: { readonly name: string } | { readonly sort_index: number };
 }
 
 /** The file: the format's object form. */
 export interface TraceFile {
+  /** Nanoseconds: most calls take less than a microsecond. */
   readonly displayTimeUnit: "ns";
+  /** The rows' names, then the calls in the order in which they began. */
   readonly traceEvents: readonly (CallEvent | MetadataEvent)[];
 }
 

@@ -3,6 +3,7 @@ import { attempt, type Call, tolerate } from "../../ffi/call.ts";
 import { observe } from "../../ffi/observer.ts";
 import type { Remote } from "../../ffi/remote.ts";
 import { StubGone } from "../../ffi/stub.ts";
+import { CLONE } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import { sleep } from "../../ffi/syscalls/event.ts";
@@ -217,6 +218,16 @@ Deno.test("Stub.clone() throws, and does not hang, when the stub is dead and its
     child[Symbol.dispose]();
     await within(5000, "ending", child.pidfd.wait());
     child.pidfd[Symbol.dispose]();
+  });
+});
+
+Deno.test("Stub.clone() keeps flags past 32 bits when it adds its own", async () => {
+  await withStub((stub) => {
+    assertThrows(
+      () => stub.clone("x", { flags: CLONE.CLONE_INTO_CGROUP, cgroup: 999 }),
+      SyscallError,
+      "clone3({CLONE_PIDFD|CLONE_INTO_CGROUP}, 88): bad file descriptor (EBADF)",
+    );
   });
 });
 
