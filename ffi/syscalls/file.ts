@@ -17,6 +17,7 @@ import { flags, named, octal, showFlags } from "../show.ts";
 import {
   AT,
   AT_FDCWD,
+  CLOSE_RANGE_CLOEXEC,
   F,
   LOCK,
   MFD,
@@ -64,7 +65,7 @@ export function close(fd: Fd): Call<void> {
 
 /** close_range(2), kernel 5.9, with CLOSE_RANGE_CLOEXEC from 5.11. */
 export function close_range(first: number, last: number, closeFlags: number): Call<void> {
-  return effect("close_range", first, last, closeFlags);
+  return effect("close_range", first, last, flags(closeFlags, { CLOSE_RANGE_CLOEXEC }));
 }
 
 /** read(2): the bytes, at most `size`, fewer at the end of the file. */
