@@ -63,12 +63,17 @@ async function dispatch(global: ParsedArguments, log: Logger): Promise<number> {
   for (const flag of local.withoutEffect) log.info(`--${flag.name}: ${flag.noEffect}`);
   const globals = readGlobals(global.flags);
   const { run } = await command.load();
+  const trace = globals.trace === undefined
+    ? undefined
+    : (await import("./runtime/trace/trace.ts")).startTrace(globals.trace);
   try {
     return await run({ globals, flags: local.flags, args: local.rest, log });
   } catch (cause) {
     if (cause instanceof StdoutClosedError) throw cause;
     const exitCode = cause instanceof CommandError ? cause.exitCode : 1;
     throw new CommandError(`belay ${name} failed`, { cause, exitCode });
+  } finally {
+    trace?.finish(); // also of a command that failed: that is the one people want
   }
 }
 

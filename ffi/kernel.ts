@@ -17,7 +17,8 @@ export interface Kernel {
   call<R>(call: Call<R>): R;
   /**
    * Makes the calls in order and stops at the first failure that the call does not expect. A call may name an
-   * earlier call of the same batch where it wants that one's result.
+   * earlier call of the same batch where it wants that one's result. A stub cannot tell one error from another: after
+   * a tolerated call that fails in another way than expected it makes the calls behind it, too, before this throws.
    * @throws SyscallError
    */
   batch<const T extends readonly Call<unknown>[]>(calls: T): Results<T>;

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { attempt, type Call, tolerate } from "../../ffi/call.ts";
 import { observe } from "../../ffi/observer.ts";
+import type { Pidfd } from "../../ffi/pidfd.ts";
 import type { Remote } from "../../ffi/remote.ts";
 import { StubGone } from "../../ffi/stub.ts";
 import { CLONE } from "../../ffi/abi/process_flags.ts";
@@ -20,6 +21,7 @@ import {
   write,
 } from "../../ffi/syscalls/file.ts";
 import { execve, getpid } from "../../ffi/syscalls/process.ts";
+import { accept4, bind, listen, SOCK, socket } from "../../ffi/syscalls/socket.ts";
 import { host, openFds, thread, within, withStub } from "../ffi_world.ts";
 
 /** The whole of a file as the stub sees it. */
@@ -294,6 +296,51 @@ Deno.test("Stub.exec() throws an error of an earlier call when the batch never c
     assertThrows(() => stub.exec(calls), SyscallError, "close(999)");
     assertThrows(() => stub.exec([getpid()]), Error, "must end in execve");
   });
+});
+
+/** A stub that sleeps on a socket of its own, as that of a created container does. */
+function asleep(path: string): { pidfd: Pidfd } {
+  const stub = host.spawn("sleeper");
+  const listener = socket(SOCK.SOCK_SEQPACKET);
+  const [fd] = stub.batch([listener, bind(listener, path), listen(listener, 1)]);
+  stub.leaveIn(accept4(fd));
+  return stub;
+}
+
+Deno.test("Host.wake() drives a stub that was left asleep when its first driver is gone", async () => {
+  const dir = Deno.makeTempDirSync();
+  const before = openFds();
+  try {
+    const { pidfd } = asleep(`${dir}/s`);
+    assert(!pidfd.waitSync(50), "it sleeps on");
+    const woken = host.wake("woken", `${dir}/s`, pidfd);
+    assertEquals(woken.call(getpid()), pidfd.pid);
+    assertThrows(() => woken.exec([execve("/nonexistent", ["x"], [])]), SyscallError, "ENOENT");
+    assertEquals(woken.call(getpid()), pidfd.pid);
+    woken[Symbol.dispose]();
+    await within(5000, "ending", pidfd.wait()); // nobody else may come
+    assertEquals(pidfd.reap().code, 0);
+    assertThrows(() => host.wake("late", `${dir}/s`, pidfd), SyscallError, "ECONNREFUSED");
+    pidfd[Symbol.dispose]();
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+  assertEquals(openFds(), before);
+});
+
+Deno.test("Host.wake() throws StubGone when the sleeper is killed before it answers", async () => {
+  const dir = Deno.makeTempDirSync();
+  try {
+    using pidfd = asleep(`${dir}/s`).pidfd;
+    pidfd.signal(SIGNAL.SIGSTOP); // it cannot answer; the connection waits in its backlog
+    const args = ["-c", `sleep 0.1; kill -KILL ${pidfd.pid}`];
+    const killer = new Deno.Command("sh", { args }).spawn();
+    assertThrows(() => host.wake("woken", `${dir}/s`, pidfd), StubGone, "was killed");
+    assertEquals((await killer.status).code, 0);
+    assertEquals(pidfd.reap().signal, 9);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
 });
 
 Deno.test("Host.spawn() leaves neither descriptors nor zombies when 100 stubs came and went", async () => {
