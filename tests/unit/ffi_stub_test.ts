@@ -1,13 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { attempt, type Call, tolerate } from "../../ffi/call.ts";
 import { observe } from "../../ffi/observer.ts";
-import type { Pidfd } from "../../ffi/pidfd.ts";
 import type { Remote } from "../../ffi/remote.ts";
-import { StubGone } from "../../ffi/stub.ts";
 import { CLONE } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
-import { sleep } from "../../ffi/syscalls/event.ts";
 import {
   close,
   dup3,
@@ -21,8 +18,8 @@ import {
   write,
 } from "../../ffi/syscalls/file.ts";
 import { execve, getpid } from "../../ffi/syscalls/process.ts";
-import { accept4, bind, listen, SOCK, socket } from "../../ffi/syscalls/socket.ts";
-import { host, openFds, thread, within, withStub } from "../ffi_world.ts";
+import { socket } from "../../ffi/syscalls/socket.ts";
+import { openFds, thread, within, withStub } from "../ffi_world.ts";
 
 /** The whole of a file as the stub sees it. */
 function readIn(stub: Remote, path: string): string {
@@ -167,62 +164,6 @@ Deno.test("Stub has no descriptor of belay's but its socket when it was started"
   });
 });
 
-Deno.test("Stub goes on serving when it is stopped and continued while it waits", async () => {
-  await withStub((stub) => {
-    for (let i = 0; i < 20; i++) {
-      stub.pidfd.signal(SIGNAL.SIGSTOP);
-      stub.pidfd.signal(SIGNAL.SIGCONT);
-      assertEquals(stub.call(getpid()), stub.pidfd.pid);
-    }
-  });
-});
-
-Deno.test("Stub makes an interrupted call again when it is stopped in the middle of it", async () => {
-  await withStub(async (stub) => {
-    const { pid } = stub.pidfd;
-    // Somebody else stops and continues it while this thread waits for the answer.
-    const script = `for i in 1 2 3 4 5; do sleep 0.02; kill -STOP ${pid}; kill -CONT ${pid}; done`;
-    const killer = new Deno.Command("sh", { args: ["-c", script] }).spawn();
-    const start = performance.now();
-    stub.call(sleep(300));
-    assert(performance.now() - start >= 295);
-    assertEquals((await killer.status).code, 0);
-    assertEquals(stub.call(getpid()), pid);
-  });
-});
-
-Deno.test("Stub throws StubGone, and does not hang, when it was killed before", async () => {
-  await withStub(async (stub) => {
-    stub.pidfd.signal(SIGNAL.SIGKILL);
-    await within(5000, "dying", stub.pidfd.wait());
-    for (let i = 0; i < 2; i++) assertThrows(() => stub.call(getpid()), StubGone, "was killed");
-    assertThrows(() => stub.take([0]), StubGone);
-  });
-});
-
-Deno.test("Stub throws StubGone, and does not hang, when it is killed in the middle of a call", async () => {
-  await withStub(async (stub) => {
-    const args = ["-c", `sleep 0.1; kill -KILL ${stub.pidfd.pid}`];
-    const killer = new Deno.Command("sh", { args }).spawn();
-    assertThrows(() => stub.call(sleep(60_000)), StubGone, "was killed");
-    assertEquals((await killer.status).code, 0);
-  });
-});
-
-Deno.test("Stub.clone() throws, and does not hang, when the stub is dead and its clone lives", async () => {
-  await withStub(async (stub) => {
-    const child = stub.clone("child", { flags: 0, exitSignal: SIGNAL.SIGCHLD });
-    stub.pidfd.signal(SIGNAL.SIGKILL);
-    await within(5000, "dying", stub.pidfd.wait());
-    assertThrows(() => stub.call(getpid()), StubGone);
-    assertThrows(() => stub.clone("x", { flags: 0 }), StubGone);
-    assertEquals(child.call(getpid()), child.pidfd.pid); // the child serves on
-    child[Symbol.dispose]();
-    await within(5000, "ending", child.pidfd.wait());
-    child.pidfd[Symbol.dispose]();
-  });
-});
-
 Deno.test("Stub.clone() keeps flags past 32 bits when it adds its own", async () => {
   await withStub((stub) => {
     assertThrows(
@@ -231,15 +172,6 @@ Deno.test("Stub.clone() keeps flags past 32 bits when it adds its own", async ()
       "clone3({CLONE_PIDFD|CLONE_INTO_CGROUP}, 88): bad file descriptor (EBADF)",
     );
   });
-});
-
-Deno.test("Stub ends when its driver lets it go", async () => {
-  const stub = host.spawn("test");
-  stub[Symbol.dispose]();
-  await within(5000, "ending", stub.pidfd.wait());
-  assertEquals(stub.pidfd.reap(), { pid: stub.pidfd.pid, code: 0 });
-  stub.pidfd[Symbol.dispose]();
-  assertThrows(() => stub.call(getpid()), StubGone, "let go");
 });
 
 Deno.test("Stub takes a request larger than its buffer when it is given one", async () => {
@@ -296,65 +228,6 @@ Deno.test("Stub.exec() throws an error of an earlier call when the batch never c
     assertThrows(() => stub.exec(calls), SyscallError, "close(999)");
     assertThrows(() => stub.exec([getpid()]), Error, "must end in execve");
   });
-});
-
-/** A stub that sleeps on a socket of its own, as that of a created container does. */
-function asleep(path: string): { pidfd: Pidfd } {
-  const stub = host.spawn("sleeper");
-  const listener = socket(SOCK.SOCK_SEQPACKET);
-  const [fd] = stub.batch([listener, bind(listener, path), listen(listener, 1)]);
-  stub.leaveIn(accept4(fd));
-  return stub;
-}
-
-Deno.test("Host.wake() drives a stub that was left asleep when its first driver is gone", async () => {
-  const dir = Deno.makeTempDirSync();
-  const before = openFds();
-  try {
-    const { pidfd } = asleep(`${dir}/s`);
-    assert(!pidfd.waitSync(50), "it sleeps on");
-    const woken = host.wake("woken", `${dir}/s`, pidfd);
-    assertEquals(woken.call(getpid()), pidfd.pid);
-    assertThrows(() => woken.exec([execve("/nonexistent", ["x"], [])]), SyscallError, "ENOENT");
-    assertEquals(woken.call(getpid()), pidfd.pid);
-    woken[Symbol.dispose]();
-    await within(5000, "ending", pidfd.wait()); // nobody else may come
-    assertEquals(pidfd.reap().code, 0);
-    assertThrows(() => host.wake("late", `${dir}/s`, pidfd), SyscallError, "ECONNREFUSED");
-    pidfd[Symbol.dispose]();
-  } finally {
-    Deno.removeSync(dir, { recursive: true });
-  }
-  assertEquals(openFds(), before);
-});
-
-Deno.test("Host.wake() throws StubGone when the sleeper is killed before it answers", async () => {
-  const dir = Deno.makeTempDirSync();
-  try {
-    using pidfd = asleep(`${dir}/s`).pidfd;
-    pidfd.signal(SIGNAL.SIGSTOP); // it cannot answer; the connection waits in its backlog
-    const args = ["-c", `sleep 0.1; kill -KILL ${pidfd.pid}`];
-    const killer = new Deno.Command("sh", { args }).spawn();
-    assertThrows(() => host.wake("woken", `${dir}/s`, pidfd), StubGone, "was killed");
-    assertEquals((await killer.status).code, 0);
-    assertEquals(pidfd.reap().signal, 9);
-  } finally {
-    Deno.removeSync(dir, { recursive: true });
-  }
-});
-
-Deno.test("Host.spawn() leaves neither descriptors nor zombies when 100 stubs came and went", async () => {
-  await withStub((stub) => stub.call(getpid()));
-  const before = openFds();
-  for (let i = 0; i < 100; i++) await withStub((stub) => stub.call(getpid()));
-  for (let i = 0; i < 10; i++) {
-    await withStub((stub) => {
-      assertThrows(() => stub.clone("x", { flags: -1 }), SyscallError, "clone3");
-    });
-  }
-  assertEquals(openFds(), before);
-  const children = Deno.readTextFileSync("/proc/self/task/" + thread.call(getpid()) + "/children");
-  assertEquals(children.trim(), "");
 });
 
 Deno.test("Stub does the same when an observer looks on", async () => {
