@@ -18,7 +18,6 @@ import {
   write,
 } from "../../ffi/syscalls/file.ts";
 import { execve, getpid } from "../../ffi/syscalls/process.ts";
-import { socket } from "../../ffi/syscalls/socket.ts";
 import { openFds, thread, within, withStub } from "../ffi_world.ts";
 
 /** The whole of a file as the stub sees it. */
