@@ -2,7 +2,7 @@ import type { Run } from "../cli/command.ts";
 import { createContainer } from "../container/create_container.ts";
 import { destroyContainer } from "../container/destroy_container.ts";
 import { runPoststart, startProcess } from "../container/start_process.ts";
-import { waitForProcess } from "../process/foreground.ts";
+import { type Foreground, waitForProcess } from "../process/foreground.ts";
 import { runTerminal } from "../process/terminal.ts";
 import { writePidFile } from "../state/pid_file.ts";
 import { createRequest } from "./create_request.ts";
@@ -20,29 +20,26 @@ export const run: Run = async (invocation) => {
   const terminal = runTerminal(thread, { detach, socket: flags.string("console-socket") });
   const created = createContainer(carriers, createRequest(invocation, terminal), log);
   const { dir, init, state, exec } = created;
+  using _dir = dir;
+  using _init = init;
+  let foreground: Foreground | undefined;
   try {
     const pidFile = flags.string("pid-file");
     if (pidFile !== undefined) writePidFile(thread, pidFile, init.pidfd.pid);
-    const foreground = detach ? undefined : terminal.foreground();
-    try {
-      startProcess(carriers, init, state, exec);
-      runPoststart(carriers, init.pidfd, state);
-      dir.unlock();
-      if (foreground === undefined) return 0;
-      const code = await waitForProcess(init.pidfd, foreground);
-      if (!flags.bool("keep")) {
-        dir.lock();
-        destroyContainer(carriers, dir, log);
-      }
-      return code;
-    } finally {
-      foreground?.[Symbol.dispose]();
-    }
+    foreground = detach ? undefined : terminal.foreground();
+    startProcess(carriers, init, state, exec);
+    runPoststart(carriers, init.pidfd, state);
   } catch (error) {
+    foreground?.[Symbol.dispose]();
     init[Symbol.dispose]();
     destroyContainer(carriers, dir, log);
     throw error;
-  } finally {
-    dir[Symbol.dispose]();
   }
+  dir.unlock();
+  if (foreground === undefined) return 0;
+  using _foreground = foreground;
+  const code = await waitForProcess(init.pidfd, foreground);
+  // A `delete` that came first has done it, or is about to.
+  if (!flags.bool("keep") && dir.lockOrGone()) destroyContainer(carriers, dir, log);
+  return code;
 };

@@ -121,6 +121,14 @@ export class StateDir implements Disposable {
     if (!this.#stillThere()) throw new CommandError("container does not exist");
   }
 
+  /**
+   * Takes the lock, waiting for whoever has it. False when the container was deleted by then.
+   */
+  lockOrGone(): boolean {
+    this.kernel.call(flock(this.fd, LOCK.LOCK_EX));
+    return this.#stillThere();
+  }
+
   #stillThere(): boolean {
     const [mine, named] = this.kernel.batch([
       statx(this.fd, "", AT.AT_EMPTY_PATH),
