@@ -4,6 +4,7 @@ import { stubElf, stubMemfd } from "../../ffi/stub_image.ts";
 import { STUB_BUFFER_ADDRESS, STUB_BUFFER_SIZE } from "../../ffi/stub/protocol.ts";
 import { close, fcntl, readlinkat, write } from "../../ffi/syscalls/file.ts";
 import { F } from "../../ffi/abi/file_flags.ts";
+import { getpid } from "../../ffi/syscalls/process.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import { noProgram, testUnless } from "../skip.ts";
 import { thread, withStub } from "../ffi_world.ts";
@@ -70,6 +71,7 @@ Deno.test("stubMemfd() cannot be changed when it is made", () => {
 
 Deno.test("stub: its /proc/PID/exe cannot be written to when it runs", async () => {
   await withStub((stub) => {
+    stub.call(getpid());
     const exe = `/proc/${stub.pidfd.pid}/exe`;
     assertEquals(Deno.readLinkSync(exe), "/memfd:belay-stub (deleted)");
     assertEquals(Deno.readFileSync(exe), stubElf());
