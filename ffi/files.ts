@@ -18,15 +18,26 @@ const CHUNK_SIZE = 4096;
  */
 export function readFile(kernel: Kernel, dirfd: number, path: string): string {
   return withOpen(kernel, dirfd, path, O.O_RDONLY, (fd) => {
-    const decoder = new TextDecoder();
-    let text = "";
+    const chunks: Uint8Array[] = [];
     // A short read is not the end: procfs gives whole lines, as many as fit into a page.
     for (;;) {
       const bytes = kernel.call(read(fd, CHUNK_SIZE));
-      if (bytes.length === 0) return text + decoder.decode();
-      text += decoder.decode(bytes, { stream: true });
+      if (bytes.length === 0) return new TextDecoder().decode(joined(chunks));
+      chunks.push(bytes);
     }
   });
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const [only] = chunks;
+  if (only !== undefined && chunks.length === 1) return only;
+  const whole = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
 }
 
 /**

@@ -55,10 +55,10 @@ const JOINED: ReadonlySet<string> = new Set([
 /** Reads /proc/PID/cgroup. Lines that are not in its format are left out. */
 export function parseProcCgroup(text: string): Membership[] {
   return text.split("\n").flatMap((line) => {
-    const match = /^\d+:([^:]*):(\/.*)$/.exec(line);
-    const [, controllers = "", path] = match ?? [];
-    if (path === undefined) return [];
-    return [{ controllers: controllers === "" ? [] : controllers.split(","), path }];
+    const [id, names, ...rest] = line.split(":");
+    const path = rest.join(":");
+    if (id === undefined || names === undefined || !path.startsWith("/")) return [];
+    return [{ controllers: names === "" ? [] : names.split(","), path }];
   });
 }
 

@@ -1,6 +1,6 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
-import { attempt } from "../../ffi/call.ts";
+import { attempt, Call, tolerate } from "../../ffi/call.ts";
 import { readFile } from "../../ffi/files.ts";
 import { isSyscallError, type SyscallError } from "../../ffi/syscall_error.ts";
 import { geteuid } from "../../ffi/syscalls/credentials.ts";
@@ -78,8 +78,10 @@ function missingParents(kernel: Kernel, { base, path }: PlannedDirectory): strin
 }
 
 function exists(kernel: Kernel, path: string): boolean {
-  const result = kernel.call(attempt(faccessat2(AT_FDCWD, path, 0)));
-  return !isSyscallError(result);
+  const { name, args } = faccessat2(AT_FDCWD, path, 0);
+  const looked = new Call(name, args, () => true);
+  // Tolerated and not attempted: the first Error of a program costs milliseconds, and this is the usual answer.
+  return kernel.call(tolerate(looked, ["ENOENT"], "it is not there")) ?? false;
 }
 
 /** @throws {CgroupError} for a cgroup that somebody uses, or in which a process would stop as it enters. */

@@ -41,17 +41,17 @@ function unescaped(path: string): string {
  * Whether a path lookup reaches the mount: nothing was mounted over it, or over anything that it lies on, later.
  */
 export function isReachable(mount: MountinfoEntry, all: readonly MountinfoEntry[]): boolean {
+  const above = all.filter(({ mountPoint }) => covers(mountPoint, mount.mountPoint));
   const chain = new Set<number>();
   for (let at: MountinfoEntry | undefined = mount; at !== undefined && !chain.has(at.id);) {
     chain.add(at.id);
     const { parent }: MountinfoEntry = at;
-    at = all.find((other) => other.id === parent);
+    at = above.find((other) => other.id === parent);
   }
-  return !all.some((other) =>
-    !chain.has(other.id) && chain.has(other.parent) && covers(other.mountPoint, mount.mountPoint)
-  );
+  return !above.some(({ id, parent }) => !chain.has(id) && chain.has(parent));
 }
 
 function covers(mountPoint: string, path: string): boolean {
-  return path === mountPoint || mountPoint === "/" || path.startsWith(`${mountPoint}/`);
+  return path.startsWith(mountPoint) &&
+    (path.length === mountPoint.length || mountPoint === "/" || path[mountPoint.length] === "/");
 }
