@@ -71,7 +71,7 @@ export function createContainer(carriers: Carriers, request: CreateRequest, log:
   try {
     const cgroup = Cgroup.create(thread, cgroupPlan, dir.journal);
     outer = carriers.spawn("outer");
-    prepareOuter(outer, spec);
+    prepareOuter(carriers, outer, spec, request.preserveFds);
     outer.batch(cgroup.enterCalls());
     const intoCall = cgroup.intoCall();
     const into = intoCall && outer.call(intoCall);

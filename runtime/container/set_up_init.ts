@@ -1,6 +1,8 @@
 import type { Carriers, Remote } from "../../ffi/remote.ts";
 import { getpid } from "../../ffi/syscalls/process.ts";
 import { close } from "../../ffi/syscalls/file.ts";
+import { SyscallError } from "../../ffi/syscall_error.ts";
+import { CommandError } from "../cli/command_error.ts";
 import type { Cgroup } from "../cgroup/cgroup.ts";
 import type { PlannedDirectory } from "../cgroup/cgroup_plan.ts";
 import { type HookState, inContainer, inRuntime, runHooks } from "../hooks/run_hooks.ts";
@@ -63,7 +65,7 @@ export function setUpInit(
     makeDevices(init, root, spec, ownUserNamespace || !context.privileged);
     makeLinks(init, root);
   }
-  init.call(close(makeInRoot(init, root, spec.process.cwd, "directory")));
+  makeCwd(init, root, spec.process.cwd);
   context.cgroup.limit(carriers.thread);
   if (spec.process.terminal) request.terminal.make(init, root, spec);
 
@@ -84,6 +86,16 @@ export function setUpInit(
     ...{ type, soft: String(soft), hard: String(hard) },
   }));
   return { path: findExecutable(init, args[0] ?? "", env), args, env, rlimits };
+}
+
+/** Makes what is missing of `process.cwd`, as runc does. Links that only /proc has (`/proc/self/fd/7`) lead nowhere. */
+function makeCwd(init: Remote, root: number, cwd: string): void {
+  try {
+    init.call(close(makeInRoot(init, root, cwd, "directory")));
+  } catch (cause) {
+    if (!(cause instanceof SyscallError)) throw cause;
+    throw new CommandError(`process.cwd: ${cwd} is no directory of the container`, { cause });
+  }
 }
 
 function mountOne(init: Remote, root: number, prepared: PreparedMount, context: InitContext): void {

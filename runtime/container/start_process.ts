@@ -1,7 +1,5 @@
 import type { Carriers, Remote } from "../../ffi/remote.ts";
-import { close, dup3, fcntl } from "../../ffi/syscalls/file.ts";
 import { execve, getpid } from "../../ffi/syscalls/process.ts";
-import { F } from "../../ffi/abi/file_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { strerror } from "../../ffi/abi/errno.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
@@ -57,17 +55,4 @@ export function runPoststart(carriers: Carriers, init: Remote["pidfd"], state: S
     init.signal(SIGNAL.SIGKILL);
     throw error;
   }
-}
-
-/**
- * Puts descriptors of this process, from 3 on, into the stub at the same numbers. The stub's own move out of the way
- * first.
- */
-export function giveDescriptors(init: Remote, count: number): void {
-  if (count === 0) return;
-  const numbers = Array.from({ length: count }, (_, i) => 3 + i);
-  init.moveAbove(3 + count);
-  const given = init.give(numbers).map((fd) => fcntl(fd, F.F_DUPFD_CLOEXEC, 3 + count));
-  const copies = init.batch(given);
-  init.batch(copies.flatMap((copy, i) => [dup3(copy, 3 + i), close(copy)]));
 }
