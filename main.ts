@@ -81,4 +81,5 @@ async function usage(problem: CommandError, command?: Command): Promise<never> {
   throw (await import("./runtime/cli/usage_error.ts")).usageError(problem, command);
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+// Not from the module's own frame: for the first stack that is taken with it below, V8 reads the whole program again.
+if (import.meta.main) queueMicrotask(async () => Deno.exit(await main(Deno.args)));

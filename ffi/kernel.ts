@@ -41,7 +41,7 @@ export function settle(made: Call<unknown>, result: number): unknown {
   const errno = -result;
   switch (made.onFailure.kind) {
     case "attempt":
-      return new SyscallError(made.name, errno, showCall(made));
+      return SyscallError.asValue(made.name, errno, () => showCall(made));
     case "tolerate":
       if (made.onFailure.errnos.some((name) => ERRNO[name] === errno)) return undefined;
   }

@@ -6,7 +6,10 @@ import { isSyscallError } from "./syscall_error.ts";
 
 /** The stub's ELF executable for this machine. */
 export function stubElf(arch: "x86_64" | "aarch64" = Deno.build.arch): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(STUB_ELF[arch]), (char) => char.charCodeAt(0));
+  const digits = STUB_ELF[arch];
+  const elf = new Uint8Array(digits.length / 2);
+  for (let i = 0; i < elf.length; i++) elf[i] = parseInt(digits.slice(i * 2, i * 2 + 2), 16);
+  return elf;
 }
 
 /**

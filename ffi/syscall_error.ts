@@ -21,6 +21,21 @@ export class SyscallError extends Error {
     this.shown = shown;
   }
 
+  /**
+   * The error as a value: for a call whose failure is one of its results. It has no stack, because nobody throws it,
+   * and its texts are made when somebody reads them: the first stack of a program costs V8 milliseconds.
+   */
+  static asValue(syscall: string, errno: number, show: () => string): SyscallError {
+    return Object.create(SyscallError.prototype, {
+      name: { value: "SyscallError" },
+      syscall: { value: syscall },
+      errno: { value: errno },
+      code: { get: () => errnoName(errno) },
+      shown: { get: show },
+      message: { get: () => `${show()}: ${strerror(errno)} (${errnoName(errno)})` },
+    });
+  }
+
   /** Whether the error is one of these. */
   is(...names: readonly ErrnoName[]): boolean {
     return names.some((name) => ERRNO[name] === this.errno);

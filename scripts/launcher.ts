@@ -66,6 +66,8 @@ const FLAGS = [
   "--no-npm",
   "--no-remote",
   "--no-code-cache",
+  // A command ends before its young objects are worth collecting: 1-3 ms less.
+  "--v8-flags=--min-semi-space-size=16",
 ];
 
 /** On a terminal, and only there, Deno complains about having no cache. */
@@ -135,8 +137,8 @@ await load(${JSON.stringify(entry)});
 `;
 }
 
-const IMPORT = /^import (?:\{([^}]*)\} from )?"(\.\/[^"]+)";\n/;
-const EXPORT = /^export \{([^}]*)\};\s*$/m;
+const IMPORT = /^import\s*(?:\{([^}]*)\}\s*from\s*)?"(\.\/[^"]+)";\s*/;
+const EXPORT = /export\s*\{([^}]*)\};\s*$/;
 
 /**
  * A chunk as the body of an async function of `load` that returns its exports. Bindings are copied,
@@ -149,12 +151,14 @@ function functionBody(name: string, module: string, isEntry: boolean): string {
   let rest = module;
   let head = "";
   for (let match = IMPORT.exec(rest); match !== null; match = IMPORT.exec(rest)) {
-    const bindings = match[1]?.replaceAll(/\bas\b/g, ":").replaceAll(/\s+/g, " ") ?? "";
+    const bindings = renamed(match[1] ?? "", (imported, local) => `${imported}: ${local}`);
     head += `const {${bindings}} = await load(${JSON.stringify(match[2])});\n`;
     rest = rest.slice(match[0].length);
   }
   const body = head + rest
-    .replace(EXPORT, (_, names: string) => `return {${exportedObject(names)}};`)
+    .replace(EXPORT, (_, names: string) => {
+      return `return {${renamed(names, (local, exported) => `${exported}: ${local}`)}};`;
+    })
     .replaceAll("import.meta.main", String(isEntry))
     .replaceAll(/\bimport\("\.\//g, 'load("./')
     // esbuild leaves them in comments only. One makes V8 hold the whole text in two bytes a
@@ -172,11 +176,11 @@ function functionBody(name: string, module: string, isEntry: boolean): string {
 
 const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
 
-/** `a, b as c` → `a, c: b`. */
-function exportedObject(names: string): string {
+/** A list such as `a, b as c`, as the properties of an object literal or pattern. */
+function renamed(names: string, rename: (name: string, as: string) => string): string {
   return names.split(",").map((each) => {
-    const [local = "", exported] = each.trim().split(" as ");
-    return exported === undefined ? local : `${exported}: ${local}`;
+    const [name = "", as] = each.trim().split(/\s+as\s+/);
+    return as === undefined ? name : rename(name, as);
   }).join(", ");
 }
 

@@ -14,12 +14,12 @@ const SIGNAL_BASE = 128;
 
 /**
  * The signals that are handed on to the container. Not among them: those that cannot be caught, SIGCHLD (its news
- * comes by pidfd), SIGPIPE and SIGURG (runc's choice, too), and those that V8 needs for itself (SIGSEGV and its like).
+ * comes by pidfd), SIGPIPE and SIGURG (runc's choice, too), and those that V8 needs for itself (SIGSEGV, SIGPROF and their like).
  */
 const FORWARDED: readonly Deno.Signal[] = [
   ...["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"] as const,
   ...["SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGIO", "SIGPWR"] as const,
-  ...["SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGSTKFLT", "SIGABRT", "SIGTRAP"] as const,
+  ...["SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGSTKFLT", "SIGABRT", "SIGTRAP"] as const,
 ];
 
 /** Hands signals of this process on to the container's first process, until disposed. */
