@@ -1,0 +1,183 @@
+/**
+ * `deno task bench`: belay beside runc and crun, as ratios of medians of one run, in turns.
+ *
+ * Usage: deno run -A scripts/bench.ts [--rounds N] [--json]
+ *
+ *   --rounds N  how often each thing is measured (default: 30, least: 20)
+ *   --json      the numbers for programs, on standard output
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { belays, peers, type Runtime } from "../tests/bench/contestants.ts";
+import { Meter } from "../tests/bench/meter.ts";
+import { benchLife, benchRun, emptyName, makeBundle, residentInit } from "../tests/bench/rounds.ts";
+import type { Row } from "../tests/bench/rounds.ts";
+import { needs } from "./needs.ts";
+import { step } from "./step.ts";
+
+const LEAST_ROUNDS = 20;
+/** On a hybrid host crun 1.8 takes this for its cgroup2, finds no controllers there, and refuses. */
+const UNIFIED = "/sys/fs/cgroup/unified";
+
+/** A bound of issue 3, section 6. */
+interface Verdict {
+  readonly what: string;
+  readonly measured: string;
+  readonly bound: string;
+  readonly met: boolean | undefined;
+}
+
+async function bench(scratch: string, rounds: number) {
+  const [launcher, ...others] = await belays(scratch);
+  if (launcher === undefined) throw new Error("nothing was built");
+  const ours = [launcher, ...others];
+  const rivals = await peers(scratch, ["runc", "crun"]);
+  const [runc, crun] = ["runc", "crun"].map((name) => rivals.find((r) => r.name.startsWith(name)));
+  const withRunc = [...ours, ...(runc === undefined ? [] : [runc])];
+  const hybrid = await isDirectory(UNIFIED);
+
+  const quick = await makeBundle(launcher, `${scratch}/true`, ["/bin/true"]);
+  const slow = await makeBundle(launcher, `${scratch}/sleep`, ["/bin/sleep", "1000"]);
+  using meter = new Meter();
+  const run = await step(
+    `run of /bin/true, ${rounds} rounds`,
+    () => later(() => benchRun(meter, withRunc, quick, { rounds, empties: true })),
+  );
+  const life = await step(
+    `create + start + state + delete, ${rounds} rounds`,
+    () => later(() => benchLife(meter, withRunc, quick, rounds)),
+  );
+  using apart = new Meter(hybrid ? UNIFIED : undefined);
+  const besideCrun = crun === undefined ? [] : await step(
+    `run of /bin/true beside crun${hybrid ? `, without ${UNIFIED}` : ""}, ${rounds} rounds`,
+    () => later(() => benchRun(apart, [...withRunc, crun], quick, { rounds, empties: false })),
+  );
+  const resident = [...withRunc, ...(crun === undefined ? [] : [crun])].map((runtime) => ({
+    name: runtime.name,
+    kb: residentInit(apart, runtime, slow),
+  }));
+  return { run, life, besideCrun, resident, verdicts: judge(ours, runc, { run, life, resident }) };
+}
+
+function judge(
+  ours: readonly Runtime[],
+  runc: Runtime | undefined,
+  { run, life, resident }: {
+    readonly run: readonly Row[];
+    readonly life: readonly Row[];
+    readonly resident: readonly { readonly name: string; readonly kb: number }[];
+  },
+): Verdict[] {
+  const find = (rows: readonly Row[], name: string | undefined) =>
+    rows.find((row) => row.name === name);
+  return ours.flatMap(({ name }) => {
+    const mine = find(run, name);
+    const beside = (rows: readonly Row[]) =>
+      (find(rows, name)?.ms ?? NaN) / (find(rows, runc?.name)?.ms ?? NaN);
+    const beyond = (mine?.ms ?? NaN) - (find(run, emptyName(name))?.ms ?? NaN);
+    const stub = resident.find((each) => each.name === name)?.kb ?? NaN;
+    const peak = (mine?.peakKb ?? NaN) / 1024;
+    return [
+      {
+        what: `${name}: run beside runc`,
+        measured: `${beside(run).toFixed(2)} ×`,
+        bound: "< 1 ×, aim 0.8",
+        met: beside(run) < 1,
+      },
+      {
+        what: `${name}: create + start + state + delete beside runc`,
+        measured: `${beside(life).toFixed(2)} ×`,
+        bound: "as low as it gets",
+        met: undefined,
+      },
+      {
+        what: `${name}: run, beyond an empty program`,
+        measured: `${beyond.toFixed(1)} ms`,
+        bound: "≤ 8 ms, aim 5",
+        met: beyond <= 8,
+      },
+      {
+        what: `${name}: a created container, resident`,
+        measured: `${stub} kB`,
+        bound: "≤ 64 kB",
+        met: stub <= 64,
+      },
+      {
+        what: `${name}: peak memory of run`,
+        measured: `${peak.toFixed(0)} MB`,
+        bound: "aim ≤ 36 MB",
+        met: undefined,
+      },
+    ];
+  });
+}
+
+function print({ run, life, besideCrun, resident, verdicts }: Awaited<ReturnType<typeof bench>>) {
+  timesTable("run of /bin/true, default spec", run, "runc");
+  timesTable("create + start + state + delete", life, "runc");
+  if (besideCrun.length > 0) timesTable("run of /bin/true beside crun", besideCrun, "crun");
+  console.log("\na created container's first process, resident");
+  table(resident.map(({ name, kb }) => [name, `${kb} kB`]));
+  console.log("\nthe bounds");
+  table([
+    ["what", "measured", "bound", ""],
+    ...verdicts.map(({ what, measured, bound, met }) => [
+      ...[what, measured, bound, met === undefined ? "" : met ? "met" : "NOT MET"],
+    ]),
+  ]);
+}
+
+function timesTable(title: string, rows: readonly Row[], rival: string): void {
+  const yardstick = rows.find(({ name }) => name.startsWith(rival))?.ms ?? NaN;
+  console.log(`\n${title}`);
+  table([
+    ["", "median ms", "least", "most", `beside ${rival}`, "peak MB"],
+    ...rows.map(({ name, ms, range: [least, most], peakKb }) => [
+      ...[name, ms.toFixed(1), least.toFixed(1), most.toFixed(1), (ms / yardstick).toFixed(2)],
+      (peakKb / 1024).toFixed(0),
+    ]),
+  ]);
+}
+
+function table(rows: readonly (readonly string[])[]): void {
+  const widths = rows[0]?.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0))) ?? [];
+  for (const row of rows) {
+    const cells = row.map((cell, i) =>
+      /^[\d.]/.test(cell) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)
+    );
+    console.log(`  ${cells.join("  ")}`.trimEnd());
+  }
+}
+
+/** Lets the title be printed before a section that blocks the thread. */
+async function later<T>(work: () => T): Promise<T> {
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  return work();
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return await Deno.stat(path).then((stat) => stat.isDirectory, () => false);
+}
+
+const args = parseArgs(Deno.args, { string: ["rounds"], boolean: ["json"] });
+const rounds = Number(args["rounds"] ?? 30);
+if (Deno.uid() !== 0) {
+  console.error("bench: only root can make these containers; run it again as root");
+  Deno.exit(1);
+}
+if (!(rounds >= LEAST_ROUNDS)) {
+  console.error(`bench: --rounds: at least ${LEAST_ROUNDS}, else the median says nothing`);
+  Deno.exit(1);
+}
+await needs({
+  "busybox-static": "what the containers run",
+  "runc": "the runtime to compare with",
+  "crun": "the fastest one",
+});
+const scratch = await Deno.makeTempDir({ prefix: "belay-bench-" });
+try {
+  const results = await bench(scratch, rounds);
+  if (args["json"] === true) console.log(JSON.stringify({ rounds, ...results }, null, 2));
+  else print(results);
+} finally {
+  await Deno.remove(scratch, { recursive: true });
+}
