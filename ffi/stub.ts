@@ -197,10 +197,24 @@ export class Stub implements Remote {
     };
     const watching = observer();
     if (watching !== undefined) {
-      return { results: this.#observed(calls, watching, receive) as Results<T>, fds };
+      const observed = () => this.#observed(calls, watching, receive);
+      return { results: this.#orClose(fds, observed) as Results<T>, fds };
     }
-    this.#plainly(calls, receive);
-    return { results: this.#settle(calls) as Results<T>, fds };
+    const settled = () => {
+      this.#plainly(calls, receive);
+      return this.#settle(calls);
+    };
+    return { results: this.#orClose(fds, settled) as Results<T>, fds };
+  }
+
+  /** Descriptors that have arrived are nobody's when the rest of their batch fails. */
+  #orClose<T>(fds: readonly number[], step: () => T): T {
+    try {
+      return step();
+    } catch (error) {
+      for (const fd of fds) this.kernel.call(close(fd));
+      throw error;
+    }
   }
 
   #send(calls: readonly Call<unknown>[]): void {

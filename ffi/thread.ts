@@ -26,12 +26,27 @@ export class Thread implements Kernel {
   /** @inheritdoc */
   batch<const T extends readonly Call<unknown>[]>(calls: T): Results<T> {
     const raw = new Map<Arg, number>();
-    const results = calls.map((made) => {
-      const result = this.#make(made, raw);
-      raw.set(made as Call<number>, result);
-      return settle(made, result);
-    });
+    const results: unknown[] = [];
+    try {
+      for (const made of calls) {
+        const result = this.#make(made, raw);
+        raw.set(made as Call<number>, result);
+        results.push(settle(made, result));
+      }
+    } catch (error) {
+      this.#closeOwn(calls.slice(results.length + 1), raw);
+      throw error;
+    }
     return results as Results<T>;
+  }
+
+  /** What a batch opened and meant to close it closes, also when it ends early. */
+  #closeOwn(rest: readonly Call<unknown>[], raw: ReadonlyMap<Arg, number>): void {
+    for (const made of rest) {
+      const [fd] = made.args;
+      if (made.name !== "close" || !(fd instanceof Call) || (raw.get(fd) ?? -1) < 0) continue;
+      this.#make(made, raw); // its own error would hide the first one
+    }
   }
 
   #make(made: Call<unknown>, earlier: ReadonlyMap<Arg, number> | undefined): number {

@@ -39,21 +39,19 @@ export function makeUserNamespace(
   try {
     stub.call(unshare(CLONE.CLONE_NEWUSER));
     const open = (name: string) => openat(AT_FDCWD, `/proc/${pidfd.pid}/${name}`, O.O_WRONLY);
-    const [setgroups, uidMap, gidMap] = thread.batch([
-      open("setgroups"),
-      open("uid_map"),
-      open("gid_map"),
+    const [setgroups, uidMap, gidMap] = [open("setgroups"), open("uid_map"), open("gid_map")];
+    thread.batch([
+      setgroups,
+      uidMap,
+      gidMap,
+      pidfd_send_signal(pidfd.fd, 0),
+      ...(privileged ? [] : [write(setgroups, "deny")]),
+      write(uidMap, mapText(uidMappings)),
+      write(gidMap, mapText(gidMappings)),
+      close(setgroups),
+      close(uidMap),
+      close(gidMap),
     ]);
-    try {
-      thread.batch([
-        pidfd_send_signal(pidfd.fd, 0),
-        ...(privileged ? [] : [write(setgroups, "deny")]),
-        write(uidMap, mapText(uidMappings)),
-        write(gidMap, mapText(gidMappings)),
-      ]);
-    } finally {
-      thread.batch([close(setgroups), close(uidMap), close(gidMap)]);
-    }
     return openNamespace(thread, pidfd, "user");
   } finally {
     stub[Symbol.dispose]();

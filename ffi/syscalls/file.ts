@@ -9,6 +9,7 @@ import {
   call,
   effect,
   type Fd,
+  type OnFailure,
   out,
   Shown,
   Struct,
@@ -58,8 +59,25 @@ export function openat(dirfd: Fd, path: string, openFlags: number, mode = 0): Ca
   return call("openat", dirfd, path, flags(openFlags | O.O_CLOEXEC, O), octal(mode));
 }
 
-/** close(2). */
+const WRITES_LOST: OnFailure = {
+  kind: "tolerate",
+  errnos: ["EIO", "ENOSPC", "EDQUOT"],
+  why:
+    "the descriptor is given back whatever close(2) returns; these are about what was written through it",
+};
+
+/**
+ * close(2), for whatever was not written to, or does not keep what is written (sockets, /proc): it cannot fail in a way
+ * that anybody could do something about, so cleaning up is never cut short by it.
+ */
 export function close(fd: Fd): Call<void> {
+  const made = effect("close", fd);
+  made.onFailure = WRITES_LOST;
+  return made;
+}
+
+/** close(2) of a file that others will read: EIO, ENOSPC and EDQUOT say that what was written is lost (NFS, FUSE). */
+export function closeWritten(fd: Fd): Call<void> {
   return effect("close", fd);
 }
 

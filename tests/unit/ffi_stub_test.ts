@@ -7,6 +7,7 @@ import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import {
   close,
+  closeWritten,
   dup3,
   ftruncate,
   getcwd,
@@ -224,7 +225,7 @@ Deno.test("Stub.exec() throws E2BIG when one argument is longer than the kernel 
 
 Deno.test("Stub.exec() throws an error of an earlier call when the batch never came to execve", async () => {
   await withStub((stub) => {
-    const calls: Call<unknown>[] = [close(999), execve("/bin/true", ["true"], [])];
+    const calls: Call<unknown>[] = [closeWritten(999), execve("/bin/true", ["true"], [])];
     assertThrows(() => stub.exec(calls), SyscallError, "close(999)");
     assertThrows(() => stub.exec([getpid()]), Error, "must end in execve");
   });
@@ -272,4 +273,11 @@ Deno.test("Stub makes no call when an observer says that it fails", async () => 
     }
     assertEquals(count(), before);
   });
+});
+
+Deno.test("Thread.batch() closes what it opened and meant to close when it ends early", () => {
+  const before = openFds();
+  const opened = openat(-100, "/dev/null", 0);
+  assertThrows(() => thread.batch([opened, write(opened, "x"), close(opened)]), SyscallError);
+  assertEquals(openFds(), before);
 });

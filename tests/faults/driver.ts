@@ -1,0 +1,311 @@
+// Walks points of one scenario, in a process of its own: injected errors in this very process, kills in children. What it
+// finds goes to standard output, one JSON object a line.
+import { call } from "../../ffi/call.ts";
+import { Thread } from "../../ffi/thread.ts";
+import type { ErrnoName } from "../../ffi/abi/errno.ts";
+import { type Census, census, cgroupDirectories, descendants, MARK, sleep } from "../e2e/census.ts";
+import { Container, type Outcome } from "./container.ts";
+import { type Deed, ERRNOS, type Hit } from "./injector.ts";
+import { SCENARIOS, type Step } from "./scenarios.ts";
+import { unclear } from "./unclear.ts";
+
+/** What to walk. */
+export interface Walk {
+  readonly scenario: string;
+  readonly step: Step;
+  readonly mode: "errors" | "kills";
+  /** A directory for everything. */
+  readonly home: string;
+  /** Which error, or whether at all, comes at which call. */
+  readonly seed: number;
+  /** Every error at every call; every kill. */
+  readonly all: boolean;
+  /** Of the kills, one of so many. */
+  readonly stride: number;
+  /** This one point alone. */
+  readonly only?: { readonly k: number; readonly deed: Deed };
+}
+
+/** What became of one point. */
+export interface Report {
+  readonly k: number;
+  readonly deed: Deed;
+  readonly hit?: Hit | undefined;
+  /** The command succeeded in spite of it. */
+  readonly tolerated?: boolean;
+  /** What is wrong. */
+  readonly problems?: readonly string[];
+}
+
+/** The last line. */
+export interface Sum {
+  readonly calls: number;
+  readonly points: number;
+  readonly ms: number;
+}
+
+const PATIENCE_MS = 2000;
+const thread = new Thread();
+
+/** Walks. */
+export async function walk(what: Walk): Promise<void> {
+  const start = performance.now();
+  const walker = await Walker.start(what);
+  const calls = await walker.count();
+  let points = 0;
+  for await (const report of walker.points(calls)) {
+    points++;
+    tell(report);
+  }
+  tell({ calls, points, ms: Math.round(performance.now() - start) } satisfies Sum);
+  walker.remove();
+}
+
+class Walker {
+  #before: Census | undefined;
+
+  private constructor(private readonly what: Walk, private readonly container: Container) {}
+
+  static async start(what: Walk): Promise<Walker> {
+    const scenario = SCENARIOS.find(({ name }) => name === what.scenario);
+    if (scenario === undefined) throw new Error(`no scenario ${what.scenario}`);
+    const home = `${what.home}/${MARK}`;
+    Deno.mkdirSync(home);
+    const walker = new Walker(what, new Container(scenario, { mark: MARK, home }));
+    await walker.#clean("run"); // what Deno opens once and keeps is open from here on
+    walker.#before = walker.#census();
+    return walker;
+  }
+
+  /** Does the step without a fault; how many calls it makes. */
+  async count(): Promise<number> {
+    return (await this.#clean(this.what.step)).calls;
+  }
+
+  async #clean(step: Step): Promise<Outcome> {
+    await this.container.prepare(step);
+    const outcome = await this.container.run(step);
+    if (outcome.code !== 0) throw new Error(`${step}, without a fault: ${outcome.message}`);
+    await this.container.run("delete --force");
+    await this.#reapAll();
+    return outcome;
+  }
+
+  async *points(calls: number): AsyncGenerator<Report> {
+    const { only, all, seed, stride, mode } = this.what;
+    if (only !== undefined) {
+      yield await this.#point(only.k, only.deed);
+      return;
+    }
+    for (let k = 1;; k++) {
+      if (mode === "kills") {
+        if (!all && (k + seed) % stride !== 0) continue;
+        const report = await this.#point(k, "kill");
+        if (report.hit === undefined && k > calls) return;
+        yield report;
+        continue;
+      }
+      const errnos: ErrnoName[] = all ? [...ERRNOS] : [
+        ERRNOS[(k + seed) % ERRNOS.length] ?? "EIO",
+      ];
+      for (const errno of errnos) {
+        const report = await this.#point(k, errno);
+        if (report.hit === undefined && k > calls) return;
+        yield report;
+      }
+    }
+  }
+
+  async #point(k: number, deed: Deed): Promise<Report> {
+    tell({ at: { k, deed } });
+    const { step } = this.what;
+    await this.container.prepare(step);
+    const problems: string[] = [];
+    if (deed === "kill") {
+      const killed = await this.#kill(k);
+      if (typeof killed === "string") problems.push(killed);
+      problems.push(...await this.#afterwards());
+      const hit = { executor: "", call: "", shown: "" };
+      return { k, deed, ...(killed === true ? { hit } : {}), problems };
+    }
+    const outcome = await this.container.run(step, k, deed);
+    const { hit, code } = outcome;
+    if (hit !== undefined) {
+      if (code === 0) problems.push(...await this.#worked());
+      else problems.push(...this.#failed(outcome, deed));
+    }
+    problems.push(...await this.#afterwards());
+    return { k, deed, hit, tolerated: hit !== undefined && code === 0, problems };
+  }
+
+  /** Belay in a process of its own, killed at call k. False when it made fewer calls. */
+  async #kill(k: number): Promise<boolean | string> {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--allow-all", "--no-lock", "--no-check", "--quiet", Deno.mainModule]
+        .concat(this.container.args(this.what.step)),
+      env: { BELAY_FAULT: JSON.stringify({ k, do: "kill" }) },
+      ...{ stdin: "null", stdout: "null", stderr: "null" } as const,
+    }).spawn();
+    const timer = setTimeout(() => child.kill("SIGTERM"), 20_000);
+    const { code, signal } = await child.status;
+    clearTimeout(timer);
+    if (signal === "SIGKILL") return true;
+    if (signal !== null) return "belay hung";
+    return code === 0 ? false : `belay failed: ${this.container.log()}`;
+  }
+
+  /** After success in spite of an error: it must be a whole one. */
+  async #worked(): Promise<string[]> {
+    const status = this.container.status();
+    switch (this.what.step) {
+      case "create": {
+        if (status !== "created") return [`create succeeded, and the container is ${status}`];
+        const { code, message } = await this.container.run("start");
+        return code === 0 ? [] : [`create succeeded, start then failed: ${message}`];
+      }
+      case "start":
+        return status === "running" ? [] : [`start succeeded, and the container is ${status}`];
+      case "kill":
+        this.container.waitUntilStopped();
+        return [];
+      default:
+        return status === undefined ? [] : [`it succeeded, and the container is ${status}`];
+    }
+  }
+
+  #failed({ message, code, hit }: Outcome, errno: ErrnoName): string[] {
+    const problems: string[] = [];
+    if (code !== 1) problems.push(`exit code ${code}`);
+    if (hit !== undefined) problems.push(...unclear(message, hit, errno));
+    const status = this.container.status();
+    if (this.what.step === "create" && status !== undefined) {
+      problems.push(`create failed, and left a container that is ${status}: ${message}`);
+    }
+    return problems;
+  }
+
+  /** Deletes what is visible, and counts. */
+  async #afterwards(): Promise<string[]> {
+    const problems: string[] = [];
+    if (this.container.status() !== undefined) {
+      const { code, message } = await this.container.run("delete --force");
+      if (code !== 0) problems.push(`delete --force failed: ${message}`);
+      if (this.container.status() !== undefined) problems.push("delete --force left a container");
+    }
+    await this.#reapAll();
+    const before = JSON.stringify(this.#before);
+    const deadline = Date.now() + PATIENCE_MS;
+    let now = this.#census();
+    for (let pause = 2; JSON.stringify(now) !== before && Date.now() < deadline; pause *= 2) {
+      await sleep(pause);
+      await this.#reapAll();
+      now = this.#census();
+    }
+    if (JSON.stringify(now) !== before) {
+      problems.push(...difference(this.#before ?? {}, now));
+      await this.#mopUp();
+      this.#before = this.#census(); // told once
+    }
+    return problems;
+  }
+
+  /** Makes the next point independent of what this one left. */
+  async #mopUp(): Promise<void> {
+    for (const { pid } of descendants()) {
+      try {
+        Deno.kill(pid, "SIGKILL");
+      } catch {
+        // It has ended.
+      }
+    }
+    await this.#reapAll();
+    for (const path of cgroupDirectories().reverse()) {
+      try {
+        Deno.removeSync(path);
+      } catch {
+        // It will be seen again.
+      }
+    }
+    try {
+      Deno.removeSync(this.container.root, { recursive: true });
+    } catch {
+      // There is none, or something is mounted.
+    }
+  }
+
+  #census(): Census {
+    closeImages();
+    return census(this.container.root);
+  }
+
+  /** Reaps what has ended; this process adopts orphans. */
+  async #reapAll(): Promise<void> {
+    const deadline = Date.now() + PATIENCE_MS;
+    for (let pause = 1; Date.now() < deadline; pause *= 2) {
+      const left = children();
+      for (const pid of left) reap(pid);
+      if (left.length === 0) return;
+      await sleep(pause);
+    }
+  }
+
+  remove(): void {
+    Deno.removeSync(`${this.what.home}/${MARK}`, { recursive: true });
+  }
+}
+
+/** All children of this process, zombies, too. */
+function children(): number[] {
+  const tasks = [...Deno.readDirSync("/proc/self/task")].map(({ name }) => name);
+  return tasks.flatMap((task) => {
+    try {
+      const text = Deno.readTextFileSync(`/proc/self/task/${task}/children`);
+      return text.split(" ").filter((pid) => pid !== "").map(Number);
+    } catch {
+      return []; // a thread that has ended
+    }
+  });
+}
+
+/** waitid(P_PID, pid, NULL, WEXITED | WNOHANG) */
+function reap(pid: number): void {
+  try {
+    thread.call(call("waitid", 1, pid, 0, 5, 0));
+  } catch {
+    // Not ended.
+  }
+}
+
+/** Each run of belay keeps the stub's image open to its end; here the runs share a process. */
+function closeImages(): void {
+  for (const { name } of [...Deno.readDirSync("/proc/self/fd")]) {
+    try {
+      const path = Deno.readLinkSync(`/proc/self/fd/${name}`);
+      if (/^\/memfd:belay-stub|\/state\/#\d+ /.test(path)) thread.call(call("close", Number(name)));
+    } catch {
+      // The one that read the directory.
+    }
+  }
+}
+
+function difference(before: Census, now: Census): string[] {
+  return Object.keys(now).flatMap((kind) => {
+    const [old, all] = [before[kind] ?? [], now[kind] ?? []];
+    const [was, is] = [count(old), count(all)];
+    return [...new Set([...old, ...all])].flatMap((each) => {
+      const change = (is.get(each) ?? 0) - (was.get(each) ?? 0);
+      return change === 0 ? [] : [`${kind}: ${change > 0 ? "+" : ""}${change} ${each}`];
+    });
+  });
+}
+
+function count(all: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const each of all) counts.set(each, (counts.get(each) ?? 0) + 1);
+  return counts;
+}
+
+function tell(what: Report | Sum | { at: { k: number; deed: Deed } }): void {
+  const bytes = new TextEncoder().encode(JSON.stringify(what) + "\n");
+  Deno.stdout.writeSync(bytes);
+}

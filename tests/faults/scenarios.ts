@@ -1,0 +1,76 @@
+// The containers that the sweep makes. Each stands for code that the others do not reach.
+
+/** What a command line is swept for. */
+export type Step = "create" | "start" | "kill" | "delete" | "delete --force" | "run";
+
+export const STEPS: readonly Step[] = [
+  ...["create", "start", "kill", "delete", "delete --force", "run"] as const,
+];
+
+// deno-lint-ignore no-explicit-any -- JSON that is changed here and there
+type AnySpec = any;
+
+/** Names of one walk's own. */
+export interface Names {
+  /** Unique, in every name that is made. */
+  readonly mark: string;
+  /** A directory. */
+  readonly home: string;
+}
+
+/** One kind of container. */
+export interface Scenario {
+  readonly name: string;
+  /** The world that the walk needs: a shell command in a mount namespace of its own, before it. */
+  readonly world?: string;
+  /** Changes the default configuration. */
+  change(spec: AnySpec, names: Names): void;
+  readonly terminal?: true;
+}
+
+const HIDE_CGROUPS = "umount -R /sys/fs/cgroup";
+
+function limited(spec: AnySpec, { mark }: Names): void {
+  spec.linux.cgroupsPath = `/${mark}/container`;
+  spec.linux.resources.memory = { limit: 64 << 20 };
+  spec.linux.resources.pids = { limit: 50 };
+}
+
+/** Without a cgroup there is nothing that could restrict devices, and nothing to be mounted. */
+function unlimited(spec: AnySpec): void {
+  delete spec.linux.resources;
+  spec.mounts = spec.mounts.filter(({ type }: { type: string }) => type !== "cgroup");
+}
+
+function mapped(spec: AnySpec): void {
+  const ids = [{ containerID: 0, hostID: 100000, size: 65536 }];
+  spec.linux.namespaces.push({ type: "user" });
+  Object.assign(spec.linux, { uidMappings: ids, gidMappings: ids });
+}
+
+function hooked(spec: AnySpec): void {
+  const hook = { path: "/bin/busybox", args: ["true"] };
+  const kinds = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"];
+  spec.hooks = Object.fromEntries([...kinds, "poststop"].map((kind) => [kind, [hook]]));
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  { name: "cgroup", change: limited },
+  {
+    name: "cgroup, user namespace",
+    change(spec, names) {
+      limited(spec, names);
+      mapped(spec);
+    },
+  },
+  { name: "no cgroup", world: HIDE_CGROUPS, change: unlimited },
+  {
+    name: "no cgroup, user namespace",
+    world: HIDE_CGROUPS,
+    change(spec) {
+      unlimited(spec);
+      mapped(spec);
+    },
+  },
+  { name: "hooks", change: hooked },
+];
