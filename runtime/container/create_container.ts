@@ -1,12 +1,15 @@
 import type { Carriers, Remote } from "../../ffi/remote.ts";
 import { identify } from "../../ffi/identity.ts";
 import { capget } from "../../ffi/syscalls/credentials.ts";
-import { close } from "../../ffi/syscalls/file.ts";
+import type { Kernel } from "../../ffi/kernel.ts";
+import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
+import { close, mkdirat } from "../../ffi/syscalls/file.ts";
 import { accept4 } from "../../ffi/syscalls/socket.ts";
 import { CLONE } from "../../ffi/abi/process_flags.ts";
 import { Cgroup, readCgroupWorld } from "../cgroup/cgroup.ts";
 import type { Logger } from "../log/logger.ts";
 import type { TerminalWay } from "../process/console_socket.ts";
+import type { ForeignRoot } from "../rootfs/foreign_mount.ts";
 import { prepareMounts } from "../rootfs/mounts.ts";
 import { checkCapabilities } from "../security/capabilities.ts";
 import { loadSpec } from "../spec/load_spec.ts";
@@ -15,8 +18,8 @@ import type { Spec } from "../spec/types.ts";
 import { StateDir } from "../state/state_dir.ts";
 import type { StateFile } from "../state/state_file.ts";
 import { destroyContainer } from "./destroy_container.ts";
-import { planNamespaces } from "./namespaces.ts";
-import { enterNamespaces, openTrees, prepareOuter } from "./outer_stub.ts";
+import { type Join, planNamespaces } from "./namespaces.ts";
+import { enterNamespaces, openTrees, prepareOuter, type Trees } from "./outer_stub.ts";
 import { setUpInit } from "./set_up_init.ts";
 
 /** What `create` and `run` are asked for. */
@@ -75,9 +78,14 @@ export function createContainer(carriers: Carriers, request: CreateRequest, log:
     outer.batch(cgroup.enterCalls());
     const intoCall = cgroup.intoCall();
     const into = intoCall && outer.call(intoCall);
-    const trees = ownUser ? openTrees(outer, spec.root.path, mounts) : { mounts };
+    const { foreignMounts } = namespaces;
+    // The paths of config.json are the host's, which neither user namespace nor foreign mount namespace may show.
+    const trees: Trees = ownUser || foreignMounts !== undefined
+      ? openTrees(outer, spec.root.path, mounts)
+      : { mounts };
     const privileged = (thread.call(capget()).effective & CAP_SYS_ADMIN) !== 0n;
-    enterNamespaces(carriers, outer, namespaces, spec, privileged);
+    const foreign = foreignMounts && makeForeignRoot(thread, dir, trees.root ?? -1, foreignMounts);
+    enterNamespaces(carriers, outer, namespaces, spec, privileged, foreign);
     init = outer.clone("init", {
       flags: namespaces.cloneFlags + CLONE.CLONE_PARENT +
         (into === undefined ? 0 : CLONE.CLONE_INTO_CGROUP),
@@ -103,6 +111,17 @@ export function createContainer(carriers: Carriers, request: CreateRequest, log:
     abandon(carriers, dir, log);
     throw error;
   }
+}
+
+/** Makes the directory for a root in a mount namespace of somebody else's: from then on `delete` knows of it. */
+function makeForeignRoot(
+  thread: Kernel,
+  dir: StateDir,
+  tree: number,
+  { field }: Join,
+): ForeignRoot {
+  thread.call(mkdirat(AT_FDCWD, dir.foreignRoot, 0o700));
+  return { place: dir.foreignRoot, tree, field };
 }
 
 /** Ends a stub that is our child, and waits until it is gone. Twice is harmless. */

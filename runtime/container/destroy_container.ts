@@ -5,7 +5,7 @@ import type { Logger } from "../log/logger.ts";
 import { destroyCgroups, signalCgroup } from "../cgroup/cgroup.ts";
 import { inRuntime, runHooks } from "../hooks/run_hooks.ts";
 import type { StateDir } from "../state/state_dir.ts";
-import { releaseMount } from "../rootfs/foreign_mount.ts";
+import { releaseForeignRoot } from "../rootfs/foreign_mount.ts";
 import { hookState } from "./set_up_init.ts";
 
 /** How long a killed process may take to end: it can be deep in a call that cannot be interrupted. */
@@ -29,8 +29,7 @@ export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger)
     }
   };
   const state = dir.read();
-  const entries = dir.entries().reverse();
-  const cgroups = entries.flatMap((entry) => entry.kind === "cgroup" ? [entry] : []);
+  const cgroups = dir.entries().reverse();
 
   step(() => {
     using init = state?.init === undefined ? undefined : reopen(thread, state.init);
@@ -41,9 +40,7 @@ export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger)
   if (state !== undefined && !state.ownPidNamespace) {
     step(() => signalCgroup(thread, state.cgroups, SIGNAL.SIGKILL));
   }
-  for (const entry of entries) {
-    if (entry.kind === "mount") step(() => releaseMount(carriers, entry));
-  }
+  step(() => releaseForeignRoot(thread, dir.foreignRoot));
   step(() => destroyCgroups(thread, cgroups));
   if (state !== undefined && state.hooks.poststop.length > 0) {
     try {

@@ -33,6 +33,8 @@ export interface NamespacePlan {
   readonly user: "none" | "new" | Join;
   /** A new time namespace, whose clocks must be set before anybody is in it. */
   readonly time?: Readonly<Record<string, TimeOffset>>;
+  /** The mount namespace, where it is one that exists: it is somebody else's. */
+  readonly foreignMounts?: Join;
   /** Whether the container has one of its own, new or joined. */
   has(type: LinuxNamespaceType): boolean;
   /** Whether it is made for this container. */
@@ -56,12 +58,14 @@ export function planNamespaces(spec: Spec): NamespacePlan {
   );
   const fresh = namespaces.filter(({ path }) => path === undefined).map(({ type }) => type);
   const cloned = fresh.filter((type) => type !== "user" && type !== "time");
-  const user = all.find(({ flag }) => flag === CLONE.CLONE_NEWUSER);
+  const joined = (type: LinuxNamespaceType) => all.find(({ flag }) => flag === FLAGS[type]);
+  const [user, foreignMounts] = [joined("user"), joined("mount")];
   return {
     cloneFlags: cloned.reduce((flags, type) => flags | FLAGS[type], 0),
     joins: all.filter(({ flag }) => flag !== CLONE.CLONE_NEWUSER),
     user: user ?? (fresh.includes("user") ? "new" : "none"),
     ...(fresh.includes("time") ? { time: timeOffsets } : {}),
+    ...(foreignMounts === undefined ? {} : { foreignMounts }),
     has: (type) => find(type) !== undefined,
     isNew: (type) => fresh.includes(type),
   };

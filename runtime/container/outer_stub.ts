@@ -1,5 +1,4 @@
 import type { Carriers, Remote } from "../../ffi/remote.ts";
-import type { Call } from "../../ffi/call.ts";
 import type { Kernel } from "../../ffi/kernel.ts";
 import { attempt, tolerate } from "../../ffi/call.ts";
 import { close, close_range, dup3, fcntl, openat, write } from "../../ffi/syscalls/file.ts";
@@ -13,6 +12,7 @@ import { makeUserNamespace } from "../../ffi/user_namespace.ts";
 import type { Spec } from "../spec/types.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { raiseLimits } from "../process/rlimits.ts";
+import { attachForeignRoot, type ForeignRoot } from "../rootfs/foreign_mount.ts";
 import { cloneTree } from "../rootfs/place_mount.ts";
 import type { PreparedMount } from "../rootfs/mounts.ts";
 import { type Join, type NamespacePlan, timeOffsetLines } from "./namespaces.ts";
@@ -72,6 +72,12 @@ function setOomScoreAdj(stub: Remote, value: number): void {
   }
 }
 
+/** What of the host's file systems was opened before the host was out of reach. */
+export interface Trees {
+  readonly root?: number;
+  readonly mounts: readonly PreparedMount[];
+}
+
 /**
  * Opens the root and the sources of bind mounts, for a container whose own processes may not reach them: as detached
  * trees that no longer send mounts to the host.
@@ -80,7 +86,7 @@ export function openTrees(
   stub: Remote,
   rootfs: string,
   mounts: readonly PreparedMount[],
-): { root: number; mounts: PreparedMount[] } {
+): Trees {
   const open = (path: string, recursive: boolean): number => {
     const tree = cloneTree(path, recursive);
     return stub.batch([tree, mount_setattr(tree, { propagation: MS_SLAVE }, true)])[0];
@@ -100,6 +106,7 @@ export function openTrees(
  * are set before anybody is in it) and the user namespace (its maps are written by the host).
  * @param privileged Whether belay is root on the host: then the user namespace comes last, because namespaces that
  * belong to others can still be joined until then; else it comes first, because it gives the right to join at all.
+ * @param foreign The root, where the mount namespace belongs to somebody else.
  */
 export function enterNamespaces(
   carriers: Carriers,
@@ -107,18 +114,30 @@ export function enterNamespaces(
   plan: NamespacePlan,
   spec: Spec,
   privileged: boolean,
+  foreign?: ForeignRoot,
 ): void {
   if (!privileged) enterUser(carriers, stub, plan, spec, privileged);
   for (const join of plan.joins) enter(stub, join);
+  if (foreign !== undefined) attachForeignRoot(carriers.thread, stub, foreign);
   if (plan.time !== undefined) {
-    const opened = openat(AT_FDCWD, "/proc/self/timens_offsets", O.O_WRONLY);
-    const lines = timeOffsetLines(plan.time);
-    const setClocks: Call<unknown>[] = lines === ""
-      ? []
-      : [opened, write(opened, lines), close(opened)];
-    stub.batch([unshare(CLONE.CLONE_NEWTIME), ...setClocks]);
+    stub.call(unshare(CLONE.CLONE_NEWTIME));
+    setClocks(stub, timeOffsetLines(plan.time));
   }
   if (privileged) enterUser(carriers, stub, plan, spec, privileged);
+}
+
+function setClocks(stub: Remote, lines: string): void {
+  if (lines === "") return;
+  const opened = openat(AT_FDCWD, "/proc/self/timens_offsets", O.O_WRONLY);
+  try {
+    stub.batch([opened, write(opened, lines), close(opened)]);
+  } catch (cause) {
+    if (!(cause instanceof SyscallError)) throw cause;
+    const why = cause.is("ERANGE")
+      ? ": a clock may neither go below 0 nor far beyond a century"
+      : "";
+    throw new CommandError(`linux.timeOffsets: cannot be set${why}`, { cause });
+  }
 }
 
 function enter(stub: Remote, join: Join): void {

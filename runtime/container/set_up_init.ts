@@ -13,7 +13,7 @@ import { makeDevices, makeLinks, setsUpDev } from "../rootfs/devices.ts";
 import { makeInRoot } from "../rootfs/in_root.ts";
 import { makeMount, type PreparedMount, sealLate } from "../rootfs/mounts.ts";
 import { protectPaths } from "../rootfs/protect_paths.ts";
-import { attachRoot, chrootOnly, pivot, sealRoot } from "../rootfs/root.ts";
+import { attachRoot, chrootOnly, enterRoot, pivot, sealRoot } from "../rootfs/root.ts";
 import { lastCapability } from "../security/capabilities.ts";
 import type { Spec } from "../spec/types.ts";
 import type { StateFile } from "../state/state_file.ts";
@@ -59,7 +59,11 @@ export function setUpInit(
   const ownUserNamespace = namespaces.user !== "none";
   const { uid } = spec.process.user;
   becomeInit(init, request.id, { newKeyring: !request.noNewKeyring, ownUserNamespace });
-  const root = attachRoot(init, spec.root.path, spec.linux.rootfsPropagation, context.root);
+  const foreign = namespaces.foreignMounts !== undefined;
+  const { rootfsPropagation } = spec.linux;
+  const root = foreign && context.root !== undefined
+    ? context.root // attached before its namespace was entered
+    : attachRoot(init, spec.root.path, rootfsPropagation, context.root);
   for (const mount of context.mounts) mountOne(init, root, mount, context);
   if (setsUpDev(spec)) {
     makeDevices(init, root, spec, ownUserNamespace || !context.privileged);
@@ -78,7 +82,8 @@ export function setUpInit(
   sealRoot(init, root, spec.root.readonly, spec.linux.rootfsPropagation);
   const env = withHome(init, root, [...spec.process.env, ...request.extraEnv], uid);
   if (!spec.process.terminal) adaptStdio(init, root, lookAtStdio(carriers.thread, uid), uid);
-  if (request.noPivot) chrootOnly(init, root, spec.root.path);
+  if (foreign) enterRoot(init, root);
+  else if (request.noPivot) chrootOnly(init, root, spec.root.path);
   else pivot(init, root);
   takeCredentials(init, spec, lastCapability(carriers.thread), context.privileged);
   const { args } = spec.process;

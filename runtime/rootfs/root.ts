@@ -92,5 +92,10 @@ export function chrootOnly(kernel: Kernel, root: number, rootfs: string): void {
     )
     .filter((point) => point !== "/" && !`${rootfs}/`.startsWith(`${point}/`));
   kernel.batch(points.reverse().map((point) => attempt(umount2(point, MNT_DETACH))));
+  enterRoot(kernel, root);
+}
+
+/** Changes the root of this process alone. What else the mount namespace has can be reached with CAP_SYS_CHROOT. */
+export function enterRoot(kernel: Kernel, root: number): void {
   kernel.batch([fchdir(root), chroot("."), chdir("/"), close(root)]);
 }

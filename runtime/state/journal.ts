@@ -4,12 +4,10 @@ import { O } from "../../ffi/abi/file_flags.ts";
 import type { CgroupEntry } from "../cgroup/destroy_cgroups.ts";
 
 /**
- * Something that the kernel does not end for us, written down before it is made (DESIGN, law 5): a cgroup directory,
- * or a mount in a mount namespace that belongs to somebody else.
+ * Something that the kernel does not end for us, written down before it is made (DESIGN, law 5): a cgroup directory.
+ * (A root in somebody else's mount namespace has its record in the state directory, too: see `foreign_mount.ts`.)
  */
-export type JournalEntry =
-  | CgroupEntry
-  | { readonly kind: "mount"; readonly namespace: string; readonly target: string };
+export type JournalEntry = CgroupEntry;
 
 /** The file's name in a state directory: one JSON object a line, in the order of making. */
 export const JOURNAL_FILE = "journal";
@@ -49,7 +47,5 @@ export function parseJournal(text: string): JournalEntry[] {
 
 function isEntry(entry: unknown): entry is JournalEntry {
   if (typeof entry !== "object" || entry === null || !("kind" in entry)) return false;
-  if (entry.kind === "cgroup") return "path" in entry && typeof entry.path === "string";
-  return entry.kind === "mount" && "namespace" in entry && "target" in entry &&
-    typeof entry.namespace === "string" && typeof entry.target === "string";
+  return entry.kind === "cgroup" && "path" in entry && typeof entry.path === "string";
 }

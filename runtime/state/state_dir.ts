@@ -20,6 +20,8 @@ import { parseStateFile, STATE_FILE, type StateFile } from "./state_file.ts";
 
 /** The names in a state directory beside the state file and the journal. */
 export const CONTROL_SOCKET = "control.sock";
+/** Where the root is attached in a mount namespace that belongs to somebody else; see `foreign_mount.ts`. */
+export const FOREIGN_ROOT = "root";
 /** Held with flock(2) by the stub that waits to become the container's process; see `status.ts`. */
 export const EXEC_LOCK = "exec.lock";
 
@@ -217,6 +219,11 @@ export class StateDir implements Disposable {
     if (!(locked instanceof Error)) return false;
     if (locked.is("EAGAIN")) return true;
     throw locked;
+  }
+
+  /** The directory that a container's root is attached to in somebody else's mount namespace. */
+  get foreignRoot(): string {
+    return `${this.path}/${FOREIGN_ROOT}`;
   }
 
   /** Removes the directory and what is in it, the directory itself last. What is gone already is fine. */
