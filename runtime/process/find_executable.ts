@@ -51,7 +51,10 @@ function statText(stat: unknown, path: string): string {
 function problemWith(stat: unknown, access: unknown): string | undefined {
   if (stat instanceof SyscallError) return strerror(stat.errno);
   const mode = typeof stat === "object" && stat !== null && "mode" in stat ? Number(stat.mode) : 0;
-  if ((mode & S_IF.S_IFMT) === S_IF.S_IFDIR) return "is a directory";
+  if ((mode & S_IF.S_IFMT) === S_IF.S_IFDIR) {
+    // runc's text depends on the Go that it was built with: the one or the other. Clients look for either.
+    return `is a directory: ${strerror(13)}`;
+  }
   if ((mode & S_IF.S_IFMT) !== S_IF.S_IFREG) return strerror(13);
   return access instanceof SyscallError ? strerror(access.errno) : undefined;
 }

@@ -2,7 +2,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { commandLine, descendants } from "./census.ts";
 import { errorIn } from "./contained.ts";
-import { e2e, until, type World } from "./world.ts";
+import { e2e, inHostPids, until, type World } from "./world.ts";
 
 /** Prints the name of each signal that it gets, and is ready when it has printed "ready". */
 const REPORTER = [
@@ -109,14 +109,7 @@ async function sharedPids(world: World): Promise<string> {
   const id = world.id();
   const bundle = await world.bundle({
     args: ["sh", "-c", "sleep 2001 & sleep 2002 & echo ready; exec sleep 2003"],
-    config: (spec) => {
-      spec.linux.namespaces = spec.linux.namespaces.filter((each: { type: string }) =>
-        each.type !== "pid"
-      );
-      // A procfs shows this pid namespace's processes only when it may be mounted for it.
-      spec.mounts = spec.mounts.filter((each: { type: string }) => each.type !== "proc");
-      spec.linux.maskedPaths = spec.linux.readonlyPaths = [];
-    },
+    config: inHostPids,
   });
   const run = world.spawn(["run", "--detach", "--bundle", bundle, id]);
   assertEquals((await run.ended).stderr, "");
@@ -154,13 +147,7 @@ e2e("delete --force ends all processes in a shared pid namespace", async (world)
 e2e("run ends what its program leaves behind in a shared pid namespace", async (world) => {
   const bundle = await world.bundle({
     args: ["sh", "-c", "sleep 2001 & sleep 2002 & exit 3"],
-    config: (spec) => {
-      spec.linux.namespaces = spec.linux.namespaces.filter((each: { type: string }) =>
-        each.type !== "pid"
-      );
-      spec.mounts = spec.mounts.filter((each: { type: string }) => each.type !== "proc");
-      spec.linux.maskedPaths = spec.linux.readonlyPaths = [];
-    },
+    config: inHostPids,
   });
   assertEquals((await world.belay(["run", "--bundle", bundle, world.id()])).code, 3);
 });

@@ -73,6 +73,14 @@ export function e2e(
   });
 }
 
+/** Takes the pid namespace out of a configuration, and the procfs, which may not be mounted without. */
+export function inHostPids(spec: AnySpec): void {
+  const isNot = (type: string) => (each: { type: string }) => each.type !== type;
+  spec.linux.namespaces = spec.linux.namespaces.filter(isNot("pid"));
+  spec.mounts = spec.mounts.filter(isNot("proc"));
+  spec.linux.maskedPaths = spec.linux.readonlyPaths = [];
+}
+
 /** This module's directory; gone when the module is. */
 const home = Deno.makeTempDirSync({ prefix: `belay-${MARK}-` });
 globalThis.addEventListener("unload", () => Deno.removeSync(home, { recursive: true }));
@@ -88,6 +96,7 @@ export class World {
   /** The state root; belay makes it. */
   readonly root = `${this.dir}/state`;
   #files = 0;
+  #started: Promise<Ended>[] = [];
 
   constructor() {
     Deno.mkdirSync(this.dir);
@@ -153,6 +162,7 @@ export class World {
     const { cwd, stdin, env, clearEnv, timeoutMs = 60_000 } = options;
     const base = `${this.dir}/io-${++this.#files}`;
     if (stdin !== undefined) Deno.writeTextFileSync(`${base}.in`, stdin);
+    for (const end of ["out", "err"]) Deno.writeTextFileSync(`${base}.${end}`, "");
     const input = stdin === undefined ? "/dev/null" : `${base}.in`;
     const child = new Deno.Command("/bin/sh", {
       // The shell becomes the program: its process number and its parent are the program's.
@@ -165,13 +175,15 @@ export class World {
       ...(clearEnv === undefined ? {} : { clearEnv }),
     }).spawn();
     const text = (end: string) => Deno.readTextFileSync(`${base}.${end}`);
+    const ended = this.#end(child, timeoutMs, argv).then((code) => ({
+      code,
+      stdout: text("out"),
+      stderr: text("err"),
+    }));
+    this.#started.push(ended);
     return {
       pid: child.pid,
-      ended: this.#end(child, timeoutMs, argv).then((code) => ({
-        code,
-        stdout: text("out"),
-        stderr: text("err"),
-      })),
+      ended,
       signal: (name) => child.kill(name),
       stdout: () => text("out"),
       stderr: () => text("err"),
@@ -209,6 +221,7 @@ export class World {
         // It has ended.
       }
     }
+    await Promise.allSettled(this.#started); // what went wrong there is not the failure to tell
   }
 
   /** Removes the directory, but never what is mounted below it. */
