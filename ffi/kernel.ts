@@ -45,5 +45,7 @@ export function settle(made: Call<unknown>, result: number): unknown {
     case "tolerate":
       if (made.onFailure.errnos.some((name) => ERRNO[name] === errno)) return undefined;
   }
-  throw new SyscallError(made.name, errno, showCall(made));
+  const error = new SyscallError(made.name, errno, showCall(made));
+  error.made = made;
+  throw error;
 }

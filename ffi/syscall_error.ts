@@ -12,6 +12,9 @@ export class SyscallError extends Error {
   /** The call as `belay plan` would print it. */
   readonly shown: string;
 
+  /** The call itself, when a carrier made it. */
+  made?: object;
+
   /** The message reads `openat2(7, "etc", …): no such file or directory (ENOENT)`. */
   constructor(syscall: string, errno: number, shown: string, options?: ErrorOptions) {
     super(`${shown}: ${strerror(errno)} (${errnoName(errno)})`, options);

@@ -1,4 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
+import { post } from "../../ffi/deferring.ts";
 import { attempt, type Call, tolerate } from "../../ffi/call.ts";
 import {
   chdir,
@@ -50,7 +51,7 @@ export function becomeInit(
 ): void {
   const keyring = joinSessionKeyring(`_ses.${id}`);
   const noKeyrings = "a kernel without keyrings has none to share";
-  init.batch([
+  post(init, [
     // Nobody in the container may look into it, or take its descriptors, while it holds any (CVE-2016-9962).
     prctl(PR.PR_SET_DUMPABLE, 0),
     prctl(PR.PR_SET_NAME, "belay-init"),
@@ -68,7 +69,7 @@ export function becomeInit(
 
 /** `hostname` and `domainname`. */
 export function setNames(init: Kernel, spec: Spec): void {
-  init.batch([
+  post(init, [
     ...(spec.hostname === undefined ? [] : [sethostname(spec.hostname)]),
     ...(spec.domainname === undefined ? [] : [setdomainname(spec.domainname)]),
   ]);
@@ -137,54 +138,45 @@ export function lookAtStdio(thread: Kernel, uid: number): Stdio {
 
 /** Gives standard descriptors to the container's user, and its own /dev/null for the host's. */
 export function adaptStdio(init: Kernel, root: number, stdio: Stdio, uid: number): void {
-  const calls: Call<unknown>[] = stdio.owned.map((fd) =>
-    tolerate(
-      fchown(fd, uid, -1),
-      ["EPERM", "EINVAL", "EROFS"],
-      "a file that cannot change hands (of another user namespace, a read-only file system) still works by descriptor",
-    )
+  post(
+    init,
+    stdio.owned.map((fd) =>
+      tolerate(
+        fchown(fd, uid, -1),
+        ["EPERM", "EINVAL", "EROFS"],
+        "a file that cannot change hands (of another user namespace, a read-only file system) still works by descriptor",
+      )
+    ),
   );
-  init.batch(calls);
   if (stdio.devNull.length === 0) return;
   const opened = openInRoot(root, "/dev/null", O.O_RDWR);
   const [fd, stat] = init.batch([attempt(opened), attempt(statx(opened, "", AT.AT_EMPTY_PATH))]);
   if (fd instanceof Error || stat instanceof Error) return; // no /dev/null inside: the host's stays
   const isNull = stat.rdevMajor === 1 && stat.rdevMinor === 3;
-  init.batch([...(isNull ? stdio.devNull.map((each) => dup3(fd, each)) : []), close(fd)]);
+  post(init, [...(isNull ? stdio.devNull.map((each) => dup3(fd, each)) : []), close(fd)]);
 }
 
-/** Goes to `process.cwd`. @throws CommandError also when it turns out to lie outside the container (CVE-2024-21626). */
-function enterCwd(init: Kernel, cwd: string): void {
-  try {
-    const [, where] = init.batch([chdir(cwd), getcwd()]);
-    if (where.startsWith("/")) return;
-  } catch (cause) {
-    if (!(cause instanceof SyscallError)) throw cause;
-    if (cause.syscall === "chdir") throw new CommandError(`process.cwd: cannot chdir`, { cause });
-  }
-  throw new CommandError(
-    "process.cwd: current working directory is outside of container mount namespace root",
-  );
+/** An attempt to go to `process.cwd`, and where that led. */
+type CwdAttempt = readonly [Call<void | SyscallError>, Call<string | SyscallError>];
+
+function cwdAttempt(cwd: string): CwdAttempt {
+  return [attempt(chdir(cwd)), attempt(getcwd())];
 }
 
 /**
- * Takes on the user, the groups and the capabilities of the container's process, for good, and goes to its working
- * directory: as root first, and where root may not go there (root_squash) as the user.
+ * The last steps of the container's process before its program: takes on the user, the groups and the capabilities for
+ * good, and goes to its working directory, as root, and once more as the user (root_squash may keep root out).
+ * Nothing is sent yet; `check` is to be called with the results.
  */
-export function takeCredentials(init: Kernel, spec: Spec, last: number, mayGroup: boolean): void {
-  const { user, capabilities, noNewPrivileges, cwd } = spec.process;
+export function credentialCalls(
+  process: Spec["process"],
+  last: number,
+  mayGroup: boolean,
+): { calls: Call<unknown>[]; check: (results: readonly unknown[]) => void } {
+  const { user, capabilities, noNewPrivileges, cwd } = process;
   const wanted = wantedCapabilities(capabilities);
-  let denied: unknown;
-  try {
-    enterCwd(init, cwd);
-  } catch (error) {
-    if (
-      !(error instanceof CommandError && error.cause instanceof SyscallError &&
-        error.cause.is("EACCES"))
-    ) throw error;
-    denied = error;
-  }
-  init.batch([
+  const calls = [
+    ...cwdAttempt(cwd),
     ...(noNewPrivileges ? [prctl(PR.PR_SET_NO_NEW_PRIVS, 1)] : []),
     ...dropBounding(wanted, last),
     prctl(PR.PR_SET_KEEPCAPS, 1),
@@ -195,8 +187,27 @@ export function takeCredentials(init: Kernel, spec: Spec, last: number, mayGroup
     ...setCapabilities(wanted),
     prctl(PR.PR_SET_DUMPABLE, 0),
     umask(user.umask ?? DEFAULT_UMASK),
-  ]);
-  if (denied !== undefined) enterCwd(init, cwd);
+    ...cwdAttempt(cwd),
+  ];
+  return {
+    calls,
+    check: (results) => checkCwd(results.slice(0, 2), results.slice(calls.length - 2)),
+  };
+}
+
+/** @throws CommandError when neither attempt led there, or where it led lies outside the container (CVE-2024-21626). */
+function checkCwd(asRoot: readonly unknown[], asUser: readonly unknown[]): void {
+  const [rootError] = asRoot;
+  const [userError] = asUser;
+  if (rootError instanceof SyscallError && userError instanceof SyscallError) {
+    const cause = rootError.is("EACCES") ? userError : rootError;
+    throw new CommandError("process.cwd: cannot chdir", { cause });
+  }
+  const [, where] = userError instanceof SyscallError ? asRoot : asUser;
+  if (typeof where === "string" && where.startsWith("/")) return;
+  throw new CommandError(
+    "process.cwd: current working directory is outside of container mount namespace root",
+  );
 }
 
 /** Marks everything but stdio and `preserve` descriptors beyond it close-on-exec. */

@@ -1,16 +1,16 @@
 import type { Carriers, Remote } from "../../ffi/remote.ts";
+import type { Kernel } from "../../ffi/kernel.ts";
+import { Deferring } from "../../ffi/deferring.ts";
 import { getpid } from "../../ffi/syscalls/process.ts";
-import { close } from "../../ffi/syscalls/file.ts";
-import { SyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
 import type { Cgroup } from "../cgroup/cgroup.ts";
 import type { PlannedDirectory } from "../cgroup/cgroup_plan.ts";
 import { type HookState, inContainer, inRuntime, runHooks } from "../hooks/run_hooks.ts";
-import { findExecutable } from "../process/find_executable.ts";
+import { executableCalls } from "../process/find_executable.ts";
 import { withHome } from "../process/home.ts";
 import { cgroupView, makeCgroupMount } from "../rootfs/cgroup_mount.ts";
 import { makeDevices, makeLinks, setsUpDev } from "../rootfs/devices.ts";
-import { makeInRoot } from "../rootfs/in_root.ts";
+import { atPlace } from "../rootfs/in_root.ts";
 import { makeMount, type PreparedMount, sealLate } from "../rootfs/mounts.ts";
 import { protectPaths } from "../rootfs/protect_paths.ts";
 import { attachRoot, chrootOnly, enterRoot, pivot, sealRoot } from "../rootfs/root.ts";
@@ -21,10 +21,10 @@ import type { CreateRequest } from "./create_container.ts";
 import {
   adaptStdio,
   becomeInit,
+  credentialCalls,
   lookAtStdio,
   setNames,
   setSysctls,
-  takeCredentials,
 } from "./init_stub.ts";
 import type { NamespacePlan } from "./namespaces.ts";
 
@@ -55,60 +55,79 @@ export function setUpInit(
   init: Remote,
   context: InitContext,
 ): NonNullable<StateFile["exec"]> {
-  const { request, spec, namespaces } = context;
+  const { request, spec, namespaces, privileged } = context;
+  const { process, linux } = spec;
   const ownUserNamespace = namespaces.user !== "none";
-  const { uid } = spec.process.user;
-  becomeInit(init, request.id, { newKeyring: !request.noNewKeyring, ownUserNamespace });
   const foreign = namespaces.foreignMounts !== undefined;
-  const { rootfsPropagation } = spec.linux;
+  const steps = new Deferring(init);
+  becomeInit(steps, request.id, { newKeyring: !request.noNewKeyring, ownUserNamespace });
   const root = foreign && context.root !== undefined
     ? context.root // attached before its namespace was entered
-    : attachRoot(init, spec.root.path, rootfsPropagation, context.root);
-  for (const mount of context.mounts) mountOne(init, root, mount, context);
+    : attachRoot(steps, spec.root.path, linux.rootfsPropagation, context.root);
+  for (const mount of context.mounts) mountOne(steps, root, mount, context);
   if (setsUpDev(spec)) {
-    makeDevices(init, root, spec, ownUserNamespace || !context.privileged);
-    makeLinks(init, root);
+    makeDevices(steps, root, spec, ownUserNamespace || !privileged);
+    makeLinks(steps, root);
   }
-  makeCwd(init, root, spec.process.cwd);
+  makeCwd(steps, root, process.cwd);
+  steps.flush();
   context.cgroup.limit(carriers.thread);
-  if (spec.process.terminal) request.terminal.make(init, root, spec);
+  if (process.terminal) request.terminal.make(init, root, spec);
 
   runCreateHooks(carriers, init, context);
 
-  setNames(init, spec);
-  setSysctls(init, root, spec.linux.sysctl);
-  protectPaths(init, root, spec.linux.readonlyPaths, spec.linux.maskedPaths);
-  sealLate(init, root, context.mounts);
-  sealRoot(init, root, spec.root.readonly, spec.linux.rootfsPropagation);
-  const env = withHome(init, root, [...spec.process.env, ...request.extraEnv], uid);
-  if (!spec.process.terminal) adaptStdio(init, root, lookAtStdio(carriers.thread, uid), uid);
-  if (foreign) enterRoot(init, root);
-  else if (request.noPivot) chrootOnly(init, root, spec.root.path);
-  else pivot(init, root);
-  takeCredentials(init, spec, lastCapability(carriers.thread), context.privileged);
-  const { args } = spec.process;
-  const rlimits = spec.process.rlimits.map(({ type, soft, hard }) => ({
+  setNames(steps, spec);
+  setSysctls(steps, root, linux.sysctl);
+  protectPaths(steps, root, linux.readonlyPaths, linux.maskedPaths);
+  sealLate(steps, root, context.mounts);
+  sealRoot(steps, root, spec.root.readonly, linux.rootfsPropagation);
+  const { uid } = process.user;
+  const env = withHome(steps, root, [...process.env, ...request.extraEnv], uid);
+  if (!process.terminal) adaptStdio(steps, root, lookAtStdio(carriers.thread, uid), uid);
+  if (foreign) enterRoot(steps, root);
+  else if (request.noPivot) chrootOnly(steps, root, spec.root.path);
+  else pivot(steps, root);
+  return { ...becomeProcess(steps, carriers.thread, spec, env, privileged), env };
+}
+
+/** The credentials and the working directory of the process, and with these: what it executes. */
+function becomeProcess(
+  steps: Kernel,
+  thread: Kernel,
+  { process }: Spec,
+  env: readonly string[],
+  privileged: boolean,
+): Omit<NonNullable<StateFile["exec"]>, "env"> {
+  const { args } = process;
+  const credentials = credentialCalls(process, lastCapability(thread), privileged);
+  const executable = executableCalls(args[0] ?? "", env);
+  const results = steps.batch([...credentials.calls, ...executable.calls]);
+  credentials.check(results.slice(0, credentials.calls.length));
+  const path = executable.choose(results.slice(credentials.calls.length));
+  const rlimits = process.rlimits.map(({ type, soft, hard }) => ({
     ...{ type, soft: String(soft), hard: String(hard) },
   }));
-  return { path: findExecutable(init, args[0] ?? "", env), args, env, rlimits };
+  return { path, args, rlimits };
 }
 
 /** Makes what is missing of `process.cwd`, as runc does. Links that only /proc has (`/proc/self/fd/7`) lead nowhere. */
-function makeCwd(init: Remote, root: number, cwd: string): void {
-  try {
-    init.call(close(makeInRoot(init, root, cwd, "directory")));
-  } catch (cause) {
-    if (!(cause instanceof SyscallError)) throw cause;
+function makeCwd(steps: Kernel, root: number, cwd: string): void {
+  atPlace(steps, root, cwd, "directory", () => [], (cause) => {
     throw new CommandError(`process.cwd: ${cwd} is no directory of the container`, { cause });
-  }
+  });
 }
 
-function mountOne(init: Remote, root: number, prepared: PreparedMount, context: InitContext): void {
+function mountOne(
+  steps: Kernel,
+  root: number,
+  prepared: PreparedMount,
+  context: InitContext,
+): void {
   const { mount } = prepared;
   if (mount.type === "cgroup" && !mount.parsed.bind) {
     const ownNamespace = context.namespaces.has("cgroup");
-    makeCgroupMount(init, root, prepared, cgroupView(context.hierarchies), ownNamespace);
-  } else makeMount(init, root, prepared);
+    makeCgroupMount(steps, root, prepared, cgroupView(context.hierarchies), ownNamespace);
+  } else makeMount(steps, root, prepared);
 }
 
 /** prestart and createRuntime in the runtime's namespaces, createContainer in the container's. */

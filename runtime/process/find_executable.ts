@@ -1,5 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import { attempt } from "../../ffi/call.ts";
+import { attempt, type Call } from "../../ffi/call.ts";
 import { faccessat2, statx } from "../../ffi/syscalls/file.ts";
 import { AT, AT_FDCWD, S_IF } from "../../ffi/abi/file_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
@@ -15,11 +15,24 @@ const X_OK = 1;
  * @returns A path for execve(2).
  */
 export function findExecutable(kernel: Kernel, name: string, env: readonly string[]): string {
+  const { calls, choose } = executableCalls(name, env);
+  return choose(kernel.batch(calls));
+}
+
+/** The calls that look for it, and what their results say: a path for execve(2). @throws CommandError by `choose`. */
+export function executableCalls(
+  name: string,
+  env: readonly string[],
+): { calls: Call<unknown>[]; choose: (results: readonly unknown[]) => string } {
   const candidates = name.includes("/") ? [name] : searchPath(env).map((dir) => `${dir}/${name}`);
-  const results = kernel.batch(candidates.flatMap((path) => [
+  const calls = candidates.flatMap((path) => [
     attempt(statx(AT_FDCWD, path, 0)),
     attempt(faccessat2(AT_FDCWD, path, X_OK, AT.AT_EACCESS)),
-  ]));
+  ]);
+  return { calls, choose: (results) => choose(name, candidates, results) };
+}
+
+function choose(name: string, candidates: readonly string[], results: readonly unknown[]): string {
   let denied: CommandError | undefined;
   for (const [i, path] of candidates.entries()) {
     const problem = problemWith(results[i * 2], results[i * 2 + 1]);

@@ -1,11 +1,14 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import { tolerate } from "../../ffi/call.ts";
+import { type Call, tolerate } from "../../ffi/call.ts";
+import { post } from "../../ffi/deferring.ts";
 import { close, fchdir, mkdirat, openat2, symlinkat } from "../../ffi/syscalls/file.ts";
-import { mount } from "../../ffi/syscalls/mount.ts";
+import { mount, mount_setattr, type MountAttr } from "../../ffi/syscalls/mount.ts";
+import type { SyscallError } from "../../ffi/syscall_error.ts";
+import { CommandError } from "../cli/command_error.ts";
 import { O, RESOLVE } from "../../ffi/abi/file_flags.ts";
 import * as MNT from "../../ffi/abi/mount_flags.ts";
-import { makeInRoot, openInRoot } from "./in_root.ts";
-import { attach, changeAttributes, cloneTree } from "./place_mount.ts";
+import { atPlace, openInRoot } from "./in_root.ts";
+import { attach, cloneTree } from "./place_mount.ts";
 import type { PlannedDirectory } from "../cgroup/cgroup_plan.ts";
 import type { PreparedMount } from "./mounts.ts";
 
@@ -53,43 +56,51 @@ export function makeCgroupMount(
   view: CgroupView,
   ownNamespace: boolean,
 ): void {
-  const { mount: { destination, parsed } } = prepared;
-  const place = makeInRoot(kernel, root, destination, "directory");
+  const { mount: { destination, parsed }, field } = prepared;
+  const fail = (cause: SyscallError) => {
+    throw new CommandError(`${field}: error mounting cgroup to rootfs at ${destination}`, {
+      cause,
+    });
+  };
+  const attributes = { set: parsed.set, clear: parsed.clear };
   if (view.version === 2) {
-    if (ownNamespace) kernel.batch([fchdir(place), mount("cgroup", ".", "cgroup2", parsed.flags)]);
-    else bind(kernel, view.path, place, parsed.set, parsed.clear);
-    kernel.call(close(place));
+    const use = (place: Call<number>) =>
+      ownNamespace
+        ? [fchdir(place), mount("cgroup", ".", "cgroup2", parsed.flags)]
+        : bindCalls(view.path, place, attributes);
+    atPlace(kernel, root, destination, "directory", use, fail);
     return;
   }
   const writable = parsed.flags & ~MNT.MS_RDONLY;
-  kernel.batch([fchdir(place), mount("tmpfs", ".", "tmpfs", writable, "mode=755"), close(place)]);
-  const top = kernel.call(openInRoot(root, destination));
-  for (const hierarchy of view.hierarchies) {
+  const use = (place: Call<number>) => [
+    fchdir(place),
+    mount("tmpfs", ".", "tmpfs", writable, "mode=755"),
+  ];
+  atPlace(kernel, root, destination, "directory", use, fail);
+  const top = openInRoot(root, destination);
+  const hierarchies = view.hierarchies.flatMap((hierarchy) => {
     const inside = openat2(top, hierarchy.name, {
       flags: O.O_PATH | O.O_DIRECTORY | O.O_NOFOLLOW,
       resolve: RESOLVE.RESOLVE_BENEATH,
     });
-    const links = hierarchy.links.map((link) =>
-      tolerate(symlinkat(hierarchy.name, top, link), ["EEXIST"], "named as its hierarchy")
-    );
-    const [, directory] = kernel.batch([mkdirat(top, hierarchy.name, 0o755), inside, ...links]);
-    if (ownNamespace) {
-      kernel.batch([
-        fchdir(directory as number),
-        mount("cgroup", ".", "cgroup", parsed.flags, hierarchy.data),
-      ]);
-    } else bind(kernel, hierarchy.path, directory as number, parsed.set, parsed.clear);
-    kernel.call(close(directory as number));
-  }
-  if (parsed.flags & MNT.MS_RDONLY) {
-    changeAttributes(kernel, top, { set: MNT.MOUNT_ATTR_RDONLY, recursive: false });
-  }
-  kernel.call(close(top));
+    return [
+      mkdirat(top, hierarchy.name, 0o755),
+      inside,
+      ...hierarchy.links.map((link) =>
+        tolerate(symlinkat(hierarchy.name, top, link), ["EEXIST"], "named as its hierarchy")
+      ),
+      ...(ownNamespace
+        ? [fchdir(inside), mount("cgroup", ".", "cgroup", parsed.flags, hierarchy.data)]
+        : bindCalls(hierarchy.path, inside, attributes)),
+      close(inside),
+    ];
+  });
+  const readonly = (parsed.flags & MNT.MS_RDONLY) !== 0;
+  const seal = readonly ? [mount_setattr(top, { set: MNT.MOUNT_ATTR_RDONLY }, false)] : [];
+  post(kernel, [top, ...hierarchies, ...seal, close(top)], fail);
 }
 
-function bind(kernel: Kernel, path: string, place: number, set: number, clear: number): void {
-  const tree = kernel.call(cloneTree(path, false));
-  kernel.call(attach(tree, place));
-  changeAttributes(kernel, tree, { set, clear, recursive: false });
-  kernel.call(close(tree));
+function bindCalls(path: string, place: Call<number>, attributes: MountAttr): Call<unknown>[] {
+  const tree = cloneTree(path, false);
+  return [tree, mount_setattr(tree, attributes, false), attach(tree, place), close(tree)];
 }

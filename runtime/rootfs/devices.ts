@@ -1,8 +1,9 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { type Call, tolerate } from "../../ffi/call.ts";
+import { post } from "../../ffi/deferring.ts";
 import { close, fchownat, makedev, mknodat, symlinkat, unlinkat } from "../../ffi/syscalls/file.ts";
 import { AT, S_IF } from "../../ffi/abi/file_flags.ts";
-import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
+import { SyscallError } from "../../ffi/syscall_error.ts";
 import type { LinuxDevice, Spec } from "../spec/types.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { components, makeCalls, makeInRoot, openInRoot } from "./in_root.ts";
@@ -50,24 +51,25 @@ export function wantedDevices(spec: Spec): LinuxDevice[] {
  */
 export function makeDevices(kernel: Kernel, root: number, spec: Spec, bound: boolean): void {
   const devices = wantedDevices(spec);
-  try {
-    if (bound) { for (const device of devices) bindDevice(kernel, root, device); }
-    else makeNodes(kernel, root, devices);
-  } catch (cause) {
+  const fail = (cause: unknown): never => {
     throw cause instanceof SyscallError
       ? new CommandError("creating device nodes", { cause })
       : cause;
-  }
-}
-
-function makeNodes(kernel: Kernel, root: number, devices: readonly LinuxDevice[]): void {
-  try {
-    kernel.batch(devices.flatMap((device) => nodeCalls(root, device)));
-  } catch (error) {
+  };
+  const bindAll = (direct: Kernel) => {
+    try {
+      for (const device of devices) bindDevice(direct, root, device);
+    } catch (cause) {
+      fail(cause);
+    }
+  };
+  if (bound) return bindAll(kernel);
+  post(kernel, devices.flatMap((device) => nodeCalls(root, device)), (error, direct) => {
     // Where mknod is forbidden although we are root (a container, a devices cgroup): bind what the host has.
-    if (!(isSyscallError(error, "EPERM") && error.syscall === "mknodat")) throw error;
-    for (const device of devices) bindDevice(kernel, root, device);
-  }
+    if (!(error.syscall === "mknodat" && error.is("EPERM"))) return fail(error);
+    bindAll(direct);
+    return "done";
+  });
 }
 
 function nodeCalls(root: number, device: LinuxDevice): Call<unknown>[] {
@@ -97,7 +99,7 @@ export function makeLinks(kernel: Kernel, root: number): void {
   const dev = openInRoot(root, "/dev");
   const link = (target: string, name: string) =>
     tolerate(symlinkat(target, dev, name), ["EEXIST"], THERE);
-  kernel.batch([
+  post(kernel, [
     ...makeCalls(root, "/dev", "directory"),
     dev,
     ...LINKS.map(([target, name]) => link(target, name)),

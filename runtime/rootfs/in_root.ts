@@ -1,4 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
+import { type OnPostedFailure, post } from "../../ffi/deferring.ts";
 import { type Call, type Fd, tolerate } from "../../ffi/call.ts";
 import { close, mkdirat, mknodat, openat2, readlinkat, statx } from "../../ffi/syscalls/file.ts";
 import { AT, O, RESOLVE, S_IF } from "../../ffi/abi/file_flags.ts";
@@ -58,7 +59,7 @@ export function makeCalls(root: Fd, path: string, kind: Kind): Call<unknown>[] {
 }
 
 /**
- * Makes what is missing of a path inside the root and opens it as a place: one batch where no link dangles.
+ * Makes what is missing of a path inside the root and opens it as a place.
  * @returns The descriptor, the caller's to close.
  */
 export function makeInRoot(kernel: Kernel, root: number, path: string, kind: Kind): number {
@@ -69,11 +70,40 @@ export function makeInRoot(kernel: Kernel, root: number, path: string, kind: Kin
   try {
     return attempt();
   } catch (error) {
-    // A link on the way points to something that does not exist yet (inside the root): make that.
     if (!isSyscallError(error, "ENOENT")) throw error;
     makeBehindLinks(kernel, root, path);
     return attempt();
   }
+}
+
+/**
+ * Posts calls at a place inside the root, which is made where it is missing: one group, without a round trip where no
+ * link dangles.
+ * @param use The calls, for the place's descriptor, which is closed after them.
+ * @param failed What becomes of a failure of theirs.
+ */
+export function atPlace(
+  kernel: Kernel,
+  root: number,
+  path: string,
+  kind: Kind,
+  use: (place: Call<number>) => readonly Call<unknown>[],
+  failed: OnPostedFailure,
+): void {
+  const place = openInRoot(root, path);
+  let mended = false;
+  post(
+    kernel,
+    [...makeCalls(root, path, kind), place, ...use(place), close(place)],
+    (error, direct) => {
+      // A link on the way points to something that does not exist yet (inside the root): make that, once.
+      const missing = error.syscall === "openat2" && error.is("ENOENT");
+      if (mended || !missing) return failed(error, direct);
+      mended = true;
+      makeBehindLinks(direct, root, path);
+      return "again";
+    },
+  );
 }
 
 /** Makes the directories that dangling links on the way to a path point to. */

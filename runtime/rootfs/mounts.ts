@@ -1,4 +1,6 @@
 import type { Kernel } from "../../ffi/kernel.ts";
+import type { Call, Fd } from "../../ffi/call.ts";
+import { type OnPostedFailure, post } from "../../ffi/deferring.ts";
 import { close, fchdir, statx } from "../../ffi/syscalls/file.ts";
 import { mount, mount_setattr } from "../../ffi/syscalls/mount.ts";
 import { AT_FDCWD, S_IF } from "../../ffi/abi/file_flags.ts";
@@ -6,7 +8,7 @@ import * as MNT from "../../ffi/abi/mount_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import type { Mount } from "../spec/types.ts";
 import { CommandError } from "../cli/command_error.ts";
-import { components, type Kind, makeInRoot, openInRoot } from "./in_root.ts";
+import { atPlace, components, type Kind, makeInRoot, openInRoot } from "./in_root.ts";
 import { attach, type AttributeChange, changeAttributes, cloneTree } from "./place_mount.ts";
 import { copyUp } from "./copy_up.ts";
 
@@ -50,14 +52,11 @@ export function isSealedLate({ mount }: PreparedMount): boolean {
   return (mount.type === "tmpfs" && !mount.parsed.bind) || destination(mount) === "/dev";
 }
 
-/** Makes one mount of config.json inside the root. @throws CommandError naming the mount. */
+/** Makes one mount of config.json inside the root; it may be made later. @throws CommandError naming the mount. */
 export function makeMount(kernel: Kernel, root: number, prepared: PreparedMount): void {
-  try {
-    if (prepared.mount.parsed.bind) makeBind(kernel, root, prepared);
-    else makeFilesystem(kernel, root, prepared);
-  } catch (cause) {
-    throw failed(prepared.field, prepared.mount, cause);
-  }
+  if (prepared.mount.parsed.bind) makeBind(kernel, root, prepared);
+  else if (prepared.mount.parsed.tmpcopyup) makeFilledTmpfs(kernel, root, prepared);
+  else makeFilesystem(kernel, root, prepared);
 }
 
 function failed(field: string, mount: Mount, cause: unknown): unknown {
@@ -70,14 +69,35 @@ function failed(field: string, mount: Mount, cause: unknown): unknown {
 
 /** A bind mount has its attributes before it is attached: at no moment is a read-only one writable. */
 function makeBind(kernel: Kernel, root: number, prepared: PreparedMount): void {
-  const { parsed, source = "" } = prepared.mount;
-  const tree = prepared.tree ?? kernel.call(cloneTree(source, parsed.recursiveBind));
-  const place = makeInRoot(kernel, root, prepared.mount.destination, prepared.kind);
-  const changes = bindChanges(prepared);
-  const late = changes.filter((change) => !applyEarly(kernel, tree, change));
-  kernel.call(attach(tree, place));
-  for (const change of late) changeAttributes(kernel, tree, change);
-  kernel.batch([close(tree), close(place)]);
+  const { mount: { destination, source = "", parsed }, kind, field } = prepared;
+  const tree = prepared.tree ?? cloneTree(source, parsed.recursiveBind);
+  const use = (place: Call<number>) => [
+    ...(typeof tree === "number" ? [] : [tree]),
+    ...bindChanges(prepared).map((change) => mount_setattr(tree, change, change.recursive)),
+    attach(tree, place),
+    close(tree),
+  ];
+  atPlace(kernel, root, destination, kind, use, (error, direct) => {
+    if (!(error.syscall === "mount_setattr" && error.is("ENOSYS"))) {
+      throw failed(field, prepared.mount, error);
+    }
+    bindThenChange(direct, root, prepared);
+    return "done";
+  });
+}
+
+/** The same before kernel 5.12: attributes can be changed by a remount only, once the mount is attached. */
+function bindThenChange(kernel: Kernel, root: number, prepared: PreparedMount): void {
+  const { mount: { destination, source = "", parsed }, kind, field } = prepared;
+  try {
+    const tree = prepared.tree ?? kernel.call(cloneTree(source, parsed.recursiveBind));
+    const place = makeInRoot(kernel, root, destination, kind);
+    kernel.batch([attach(tree, place), close(place)]);
+    for (const change of bindChanges(prepared)) changeAttributes(kernel, tree, change);
+    kernel.call(close(tree));
+  } catch (cause) {
+    throw failed(field, prepared.mount, cause);
+  }
 }
 
 function bindChanges(prepared: PreparedMount): AttributeChange[] {
@@ -94,53 +114,73 @@ function bindChanges(prepared: PreparedMount): AttributeChange[] {
   return [...attributes, ...propagation];
 }
 
-/** Whether the change could be made on the detached mount; false before kernel 5.12. */
-function applyEarly(
-  kernel: Kernel,
-  tree: number,
-  change: AttributeChange,
-): boolean {
-  try {
-    kernel.call(mount_setattr(tree, change, change.recursive));
-    return true;
-  } catch (error) {
-    if (error instanceof SyscallError && error.is("ENOSYS")) return false;
-    throw error;
-  }
-}
-
-/** A new file system is mounted by mount(2) on ".", with the working directory at the place itself. */
-function makeFilesystem(kernel: Kernel, root: number, prepared: PreparedMount): void {
-  const { mount: { type = "none", source = "none", parsed }, mount: made } = prepared;
-  const place = makeInRoot(kernel, root, made.destination, "directory");
+/** The calls that mount a new file system on ".", the working directory being the place itself. */
+function filesystemCalls(prepared: PreparedMount, place: Fd): Call<unknown>[] {
+  const { type = "none", source = "none", parsed } = prepared.mount;
   const flags = isSealedLate(prepared) ? parsed.flags & ~MNT.MS_RDONLY : parsed.flags;
   const data = parsed.data.join(",");
-  kernel.batch([fchdir(place), mount(source, ".", type, flags, data === "" ? 0 : data)]);
-  if (parsed.tmpcopyup) copyUp(kernel, place, kernel.call(openInRoot(root, made.destination)));
-  kernel.call(close(place));
-  finish(kernel, root, prepared);
+  return [fchdir(place), mount(source, ".", type, flags, data === "" ? 0 : data)];
+}
+
+function makeFilesystem(kernel: Kernel, root: number, prepared: PreparedMount): void {
+  const { field, mount: made } = prepared;
+  const fail = (error: SyscallError) => {
+    throw failed(field, made, error);
+  };
+  const use = (place: Call<number>) => filesystemCalls(prepared, place);
+  atPlace(kernel, root, made.destination, "directory", use, fail);
+  finish(kernel, root, prepared, fail);
+}
+
+/** `tmpcopyup` needs to look at what it hides, so nothing of it can wait. */
+function makeFilledTmpfs(kernel: Kernel, root: number, prepared: PreparedMount): void {
+  const { field, mount: { destination } } = prepared;
+  try {
+    const place = makeInRoot(kernel, root, destination, "directory");
+    kernel.batch(filesystemCalls(prepared, place));
+    copyUp(kernel, place, kernel.call(openInRoot(root, destination)));
+    kernel.call(close(place));
+    finish(kernel, root, prepared, (error) => {
+      throw error;
+    });
+  } catch (cause) {
+    throw failed(field, prepared.mount, cause);
+  }
 }
 
 /** What mount(2) cannot do in the same call: recursive attributes and propagation. */
-function finish(kernel: Kernel, root: number, { mount: made }: PreparedMount): void {
-  const { recursiveSet, recursiveClear, propagation } = made.parsed;
-  if (recursiveSet === 0 && recursiveClear === 0 && propagation.length === 0) return;
-  const tree = kernel.call(openInRoot(root, made.destination));
-  if (recursiveSet !== 0 || recursiveClear !== 0) {
-    changeAttributes(kernel, tree, { set: recursiveSet, clear: recursiveClear, recursive: true });
-  }
-  const changes = propagation.map((flags) => mount(0, ".", 0, flags));
-  kernel.batch([fchdir(tree), ...changes, close(tree)]);
+function finish(
+  kernel: Kernel,
+  root: number,
+  { mount: made }: PreparedMount,
+  fail: OnPostedFailure,
+): void {
+  const { recursiveSet: set, recursiveClear: clear, propagation } = made.parsed;
+  if (set === 0 && clear === 0 && propagation.length === 0) return;
+  const tree = openInRoot(root, made.destination);
+  post(kernel, [
+    tree,
+    ...(set === 0 && clear === 0 ? [] : [mount_setattr(tree, { set, clear }, true)]),
+    fchdir(tree),
+    ...propagation.map((flags) => mount(0, ".", 0, flags)),
+    close(tree),
+  ], fail);
 }
 
 /** Makes the mounts read-only that had to stay writable until now. */
 export function sealLate(kernel: Kernel, root: number, mounts: readonly PreparedMount[]): void {
   for (const prepared of mounts.filter(isSealedLate)) {
-    const tree = kernel.call(openInRoot(root, prepared.mount.destination));
-    changeAttributes(kernel, tree, {
-      set: prepared.mount.parsed.set,
-      recursive: false,
+    const { field, mount: { destination, parsed: { set } } } = prepared;
+    const tree = openInRoot(root, destination);
+    const calls = [tree, mount_setattr(tree, { set }, false), close(tree)];
+    post(kernel, calls, (error, direct) => {
+      if (!(error.syscall === "mount_setattr" && error.is("ENOSYS"))) {
+        throw failed(field, prepared.mount, error);
+      }
+      const again = direct.call(openInRoot(root, destination));
+      changeAttributes(direct, again, { set, recursive: false });
+      direct.call(close(again));
+      return "done";
     });
-    kernel.call(close(tree));
   }
 }

@@ -1,8 +1,9 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { attempt, type Call } from "../../ffi/call.ts";
+import { post } from "../../ffi/deferring.ts";
 import { close, statx } from "../../ffi/syscalls/file.ts";
-import { FSCONFIG, fsconfig, fsmount, fsopen } from "../../ffi/syscalls/mount.ts";
-import { AT, S_IF } from "../../ffi/abi/file_flags.ts";
+import { FSCONFIG, fsconfig, fsmount, fsopen, mount_setattr } from "../../ffi/syscalls/mount.ts";
+import { AT, AT_FDCWD, S_IF } from "../../ffi/abi/file_flags.ts";
 import { MOUNT_ATTR_RDONLY } from "../../ffi/abi/mount_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
@@ -27,83 +28,98 @@ export function protectPaths(
   readonlyPaths: readonly string[],
   maskedPaths: readonly string[],
 ): void {
-  try {
-    for (const { place } of find(kernel, root, readonlyPaths)) makeReadonly(kernel, place);
-    hide(kernel, find(kernel, root, maskedPaths));
-  } catch (cause) {
+  if (readonlyPaths.length === 0 && maskedPaths.length === 0) return;
+  const fail = (cause: unknown): never => {
     throw cause instanceof SyscallError
       ? new CommandError("protecting linux.readonlyPaths and linux.maskedPaths", { cause })
       : cause;
+  };
+  const { found, nullDevice } = find(kernel, root, [...maskedPaths, ...readonlyPaths]);
+  const masked = found.filter(({ path }) => maskedPaths.includes(path));
+  const readonly = found.filter(({ path }) => readonlyPaths.includes(path));
+  const directories = masked.filter(({ directory }) => directory);
+  const files = masked.filter(({ directory }) => !directory);
+  if (directories.length > 0) post(kernel, hideBehind(directories, ...emptyDirectory()), fail);
+  if (files.length > 0) {
+    if (!nullDevice) throw new CommandError("the host's /dev/null is not the null device (1:3)");
+    const cover = cloneTree("/dev/null", false);
+    post(kernel, hideBehind(files, cover, [cover]), fail);
   }
+  // After the masks: each is copied with what lies on it.
+  post(kernel, readonly.flatMap(({ place }) => readonlyCalls(place)), (error, direct) => {
+    if (!(error.syscall === "mount_setattr" && error.is("ENOSYS"))) return fail(error);
+    for (const { place } of readonly) makeReadonly(direct, place);
+    return "done";
+  });
+  post(kernel, found.map(({ place }) => close(place)));
 }
 
-/** Opens the paths that exist, all in one batch. */
-function find(kernel: Kernel, root: number, paths: readonly string[]): Found[] {
+/** Opens the paths that exist, and looks at the host's null device, all in one batch. */
+function find(
+  kernel: Kernel,
+  root: number,
+  paths: readonly string[],
+): { found: Found[]; nullDevice: boolean } {
   const calls = paths.flatMap((path) => {
     const opened = openInRoot(root, path);
-    return [attempt(opened), attempt(statx(opened as Call<number>, "", AT.AT_EMPTY_PATH))];
+    return [attempt(opened), attempt(statx(opened, "", AT.AT_EMPTY_PATH))];
   });
-  const results = kernel.batch(calls);
-  return paths.flatMap((path, i) => {
+  const [host, ...results] = kernel.batch([statx(AT_FDCWD, "/dev/null", 0), ...calls]);
+  const isDevice = (host.mode & S_IF.S_IFMT) === S_IF.S_IFCHR;
+  const nullDevice = isDevice && host.rdevMajor === 1 && host.rdevMinor === 3;
+  const found = paths.flatMap((path, i) => {
     const [place, stat] = [results[i * 2], results[i * 2 + 1]];
     if (place instanceof SyscallError) {
       if (place.is("ENOENT", "ENOTDIR")) return [];
-      throw place;
+      throw new CommandError(`protecting ${path}`, { cause: place });
     }
     if (stat instanceof SyscallError) throw stat;
     if (typeof place !== "number" || typeof stat !== "object") return [];
     return [{ path, place, directory: (stat.mode & S_IF.S_IFMT) === S_IF.S_IFDIR }];
   });
+  return { found, nullDevice };
 }
 
+/** A copy of what is there, read-only before it covers it. */
+function readonlyCalls(place: number): Call<unknown>[] {
+  const tree = cloneTree("", true, place);
+  const change = mount_setattr(tree, { set: MOUNT_ATTR_RDONLY }, false);
+  return [tree, change, attach(tree, place), close(tree)];
+}
+
+/** The same before kernel 5.12. */
 function makeReadonly(kernel: Kernel, place: number): void {
-  const change = { set: MOUNT_ATTR_RDONLY, recursive: false };
   const tree = kernel.call(cloneTree("", true, place));
   kernel.call(attach(tree, place));
-  changeAttributes(kernel, tree, change);
-  kernel.batch([close(tree), close(place)]);
-}
-
-function hide(kernel: Kernel, found: readonly Found[]): void {
-  if (found.length === 0) return;
-  const directories = found.filter(({ directory }) => directory);
-  const files = found.filter(({ directory }) => !directory);
-  if (directories.length > 0) hideBehind(kernel, directories, emptyDirectory(kernel));
-  if (files.length > 0) hideBehind(kernel, files, devNull(kernel));
+  changeAttributes(kernel, tree, { set: MOUNT_ATTR_RDONLY, recursive: false });
+  kernel.call(close(tree));
 }
 
 /** Attaches copies of one detached mount at all places. */
-function hideBehind(kernel: Kernel, found: readonly Found[], cover: number): void {
-  kernel.batch([
+function hideBehind(
+  found: readonly Found[],
+  cover: Call<number>,
+  made: readonly Call<unknown>[],
+): Call<unknown>[] {
+  return [
+    ...made,
     ...found.flatMap(({ place }) => {
       const copy = cloneTree("", false, cover);
-      return [copy, attach(copy, place), close(copy), close(place)];
+      return [copy, attach(copy, place), close(copy)];
     }),
     close(cover),
-  ]);
+  ];
 }
 
-function emptyDirectory(kernel: Kernel): number {
+/** A read-only tmpfs with nothing in it, and room for nothing. */
+function emptyDirectory(): [cover: Call<number>, made: Call<unknown>[]] {
   const context = fsopen("tmpfs");
-  const mounted = fsmount(context, MOUNT_ATTR_RDONLY);
-  const results = kernel.batch([
+  const cover = fsmount(context, MOUNT_ATTR_RDONLY);
+  return [cover, [
     context,
     fsconfig(context, FSCONFIG.FSCONFIG_SET_STRING, "nr_blocks", "1"),
     fsconfig(context, FSCONFIG.FSCONFIG_CMD_CREATE),
-    mounted,
+    cover,
     close(context),
-  ]);
-  return results[3];
-}
-
-function devNull(kernel: Kernel): number {
-  const tree = cloneTree("/dev/null", false);
-  const [fd, { mode, rdevMajor, rdevMinor }] = kernel.batch([
-    tree,
-    statx(tree, "", AT.AT_EMPTY_PATH),
-  ]);
-  if ((mode & S_IF.S_IFMT) !== S_IF.S_IFCHR || rdevMajor !== 1 || rdevMinor !== 3) {
-    throw new CommandError("the host's /dev/null is not the null device (1:3)");
-  }
-  return fd;
+  ]];
 }

@@ -1,4 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
+import { post } from "../../ffi/deferring.ts";
 import { attempt } from "../../ffi/call.ts";
 import { chdir, close, fchdir, openat } from "../../ffi/syscalls/file.ts";
 import {
@@ -13,10 +14,8 @@ import {
 import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
 import * as MNT from "../../ffi/abi/mount_flags.ts";
 import { readFile } from "../../ffi/files.ts";
-import { cloneTree } from "./place_mount.ts";
+import { changeAttributes, cloneTree } from "./place_mount.ts";
 import { PROPAGATION } from "../spec/mount_options.ts";
-
-const PROPAGATIONS = MNT.MS_SHARED | MNT.MS_SLAVE | MNT.MS_PRIVATE | MNT.MS_UNBINDABLE;
 
 /**
  * Cuts the mount namespace's propagation as `linux.rootfsPropagation` says (slave when it says nothing), and attaches
@@ -57,16 +56,20 @@ export function sealRoot(
 ): void {
   const flags = propagation === undefined ? 0 : PROPAGATION[propagation] ?? 0;
   const set = readonly ? MNT.MOUNT_ATTR_RDONLY : 0;
-  if (set !== 0) kernel.call(mount_setattr(root, { set }, false));
-  if (flags === 0) return;
-  const recursive = (flags & MNT.MS_REC) !== 0;
-  kernel.call(mount_setattr(root, { propagation: flags & PROPAGATIONS }, recursive));
+  if (set !== 0) {
+    post(kernel, [mount_setattr(root, { set }, false)], (error, direct) => {
+      if (!error.is("ENOSYS")) throw error;
+      changeAttributes(direct, root, { set, recursive: false });
+      return "done";
+    });
+  }
+  if (flags !== 0) post(kernel, [fchdir(root), mount(0, ".", 0, flags)]);
 }
 
 /** Makes the new root the only one: the old one and all that hung below it is gone from this namespace. */
 export function pivot(kernel: Kernel, root: number): void {
   const old = openat(AT_FDCWD, "/", O.O_PATH | O.O_DIRECTORY);
-  kernel.batch([
+  post(kernel, [
     old,
     fchdir(root),
     pivot_root(".", "."),
@@ -97,5 +100,5 @@ export function chrootOnly(kernel: Kernel, root: number, rootfs: string): void {
 
 /** Changes the root of this process alone. What else the mount namespace has can be reached with CAP_SYS_CHROOT. */
 export function enterRoot(kernel: Kernel, root: number): void {
-  kernel.batch([fchdir(root), chroot("."), chdir("/"), close(root)]);
+  post(kernel, [fchdir(root), chroot("."), chdir("/"), close(root)]);
 }
