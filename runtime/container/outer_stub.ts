@@ -22,6 +22,9 @@ const FIRST_INHERITED = 4;
 /** What F_GETFD tells of a descriptor that execve closes (fcntl.h). */
 const FD_CLOEXEC = 1;
 
+/** SCM_MAX_FD is 253 (unix(7)). */
+const GIVEN_AT_ONCE = 200;
+
 /**
  * The outer stub: a process in the host's namespaces that becomes, step by step, what the container's first process
  * must be born from. What only the host's root may do (raise limits, open the host's paths, join namespaces that other
@@ -56,9 +59,11 @@ function giveDescriptors(thread: Kernel, stub: Remote, count: number): void {
     throw new CommandError(`--preserve-fds ${count}: belay was given no descriptor ${missing}`);
   }
   stub.moveAbove(3 + count);
-  const given = stub.give(numbers);
-  const copies = stub.batch(given.map((fd) => fcntl(fd, F.F_DUPFD_CLOEXEC, 3 + count)));
-  stub.batch(copies.flatMap((copy, i) => [dup3(copy, 3 + i), close(copy)]));
+  for (let at = 0; at < count; at += GIVEN_AT_ONCE) {
+    const given = stub.give(numbers.slice(at, at + GIVEN_AT_ONCE));
+    const copies = stub.batch(given.map((fd) => fcntl(fd, F.F_DUPFD_CLOEXEC, 3 + count)));
+    stub.batch(copies.flatMap((copy, i) => [dup3(copy, 3 + at + i), close(copy)]));
+  }
 }
 
 function setOomScoreAdj(stub: Remote, value: number): void {
