@@ -12,7 +12,7 @@
  *   DENORT_BIN    the base binary; it must be of the very version of --deno
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { type Chunks, launcherText } from "./launcher.ts";
+import { type Chunks, launcherText, V8_FLAGS } from "./launcher.ts";
 import { capture, mustRun, step } from "./step.ts";
 
 /** Replaced in the bundle; see runtime/cli/version.ts. */
@@ -138,8 +138,7 @@ async function compile(bundle: string, out: string, deno: string): Promise<strin
     "--no-lock",
     // Without it, root would run what any user puts into /tmp/deno-compile-belay.cache.
     "--no-code-cache",
-    // A command ends before its young objects are worth collecting: 1-3 ms less.
-    "--v8-flags=--min-semi-space-size=16",
+    `--v8-flags=${V8_FLAGS}`,
     "--output",
     out,
     bundle,

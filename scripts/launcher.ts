@@ -58,6 +58,12 @@ const UNSET = [
  */
 const NOWHERE = "/proc/0";
 
+/**
+ * A command of belay lives for some 30 ms: it ends before young objects are worth collecting, and before code is worth
+ * optimizing. Without them 5-8 ms of processor time and 3 MiB less.
+ */
+export const V8_FLAGS = "--min-semi-space-size=16,--no-opt,--no-maglev,--no-sparkplug";
+
 const FLAGS = [
   "--quiet",
   "--allow-all",
@@ -66,8 +72,7 @@ const FLAGS = [
   "--no-npm",
   "--no-remote",
   "--no-code-cache",
-  // A command ends before its young objects are worth collecting: 1-3 ms less.
-  "--v8-flags=--min-semi-space-size=16",
+  `--v8-flags=${V8_FLAGS}`,
 ];
 
 /** On a terminal, and only there, Deno complains about having no cache. */

@@ -9,6 +9,9 @@ export interface Foreground extends Disposable {
   drain(): Promise<void>;
 }
 
+/** How long this thread itself waits first, in which signals to be handed on wait, too. */
+const PATIENCE_MS = 5;
+
 /** A shell's exit code for a process that a signal ended. */
 const SIGNAL_BASE = 128;
 
@@ -47,7 +50,8 @@ export async function waitForProcess(
   foreground: Foreground,
 ): Promise<number> {
   foreground.attach(init);
-  await init.wait();
+  // Most commands in containers are short: for those no thread is started to wait with.
+  if (!init.waitSync(PATIENCE_MS)) await init.wait();
   await foreground.drain();
   const { code, signal = 0 } = init.reap();
   return code ?? SIGNAL_BASE + signal;
