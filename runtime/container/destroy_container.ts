@@ -4,6 +4,8 @@ import { SIGNAL } from "../../ffi/abi/signals.ts";
 import type { Logger } from "../log/logger.ts";
 import { destroyCgroups, signalCgroup } from "../cgroup/cgroup.ts";
 import { inRuntime, runHooks } from "../hooks/run_hooks.ts";
+import { describeError } from "../cli/describe_error.ts";
+import type { StateFile } from "../state/state_file.ts";
 import type { StateDir } from "../state/state_dir.ts";
 import { releaseForeignRoot } from "../rootfs/foreign_mount.ts";
 import { hookState } from "./set_up_init.ts";
@@ -42,22 +44,23 @@ export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger)
   }
   step(() => releaseForeignRoot(thread, dir.foreignRoot));
   step(() => destroyCgroups(thread, cgroups));
-  if (state !== undefined && state.hooks.poststop.length > 0) {
-    try {
-      runHooks(
-        thread,
-        inRuntime(carriers),
-        "poststop",
-        state.hooks.poststop,
-        hookState(state, "stopped"),
-      );
-    } catch (error) {
-      // runtime.md, "Lifecycle": a failing poststop hook is logged, the rest goes on as if it had succeeded.
-      log.warn(error instanceof Error ? error.message : String(error));
-    }
-  }
+  if (state !== undefined) runPoststop(carriers, state, log);
   if (failures.length > 0) {
     throw new AggregateError(failures, `container ${dir.id} could not be removed whole`);
   }
   dir.remove();
+}
+
+/** runtime.md, "Lifecycle": a failing poststop hook is logged, all others run, and delete succeeds all the same. */
+function runPoststop(carriers: Carriers, state: StateFile, log: Logger): void {
+  if (state.hooks.poststop.length === 0) return;
+  const stopped = hookState(state, "stopped");
+  runHooks(
+    carriers.thread,
+    inRuntime(carriers),
+    "poststop",
+    state.hooks.poststop,
+    stopped,
+    (error) => log.warn(describeError(error)),
+  );
 }

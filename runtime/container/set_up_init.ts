@@ -63,7 +63,13 @@ export function setUpInit(
   becomeInit(steps, request.id, { newKeyring: !request.noNewKeyring, ownUserNamespace });
   const root = foreign && context.root !== undefined
     ? context.root // attached before its namespace was entered
-    : attachRoot(steps, spec.root.path, linux.rootfsPropagation, context.root);
+    : attachRoot(
+      steps,
+      spec.root.path,
+      linux.rootfsPropagation,
+      hooksBeforePivot(spec) && !request.noPivot,
+      context.root,
+    );
   for (const mount of context.mounts) mountOne(steps, root, mount, context);
   if (setsUpDev(spec)) {
     makeDevices(steps, root, spec, ownUserNamespace || !privileged);
@@ -130,6 +136,11 @@ function mountOne(
   } else makeMount(steps, root, prepared);
 }
 
+/** Whether anybody but belay looks at the root before it is the container's. */
+function hooksBeforePivot({ hooks }: Spec): boolean {
+  return hooks.prestart.length + hooks.createRuntime.length + hooks.createContainer.length > 0;
+}
+
 /** prestart and createRuntime in the runtime's namespaces, createContainer in the container's. */
 function runCreateHooks(carriers: Carriers, init: Remote, { spec, state }: InitContext): void {
   const { prestart, createRuntime, createContainer } = spec.hooks;
@@ -139,7 +150,8 @@ function runCreateHooks(carriers: Carriers, init: Remote, { spec, state }: InitC
   runHooks(thread, inRuntime(carriers), "createRuntime", createRuntime, outside);
   if (createContainer.length === 0) return;
   const inside = hookState(state, "creating", init.call(getpid()));
-  runHooks(thread, inContainer(init), "createContainer", createContainer, inside);
+  const place = inContainer(init, spec.process.env);
+  runHooks(thread, place, "createContainer", createContainer, inside);
 }
 
 /** What a hook is told of the container. */

@@ -24,7 +24,13 @@ export function startProcess(
   const { startContainer } = state.hooks;
   if (startContainer.length > 0) {
     const inside = hookState(state, "created", init.call(getpid()));
-    runHooks(carriers.thread, inContainer(init), "startContainer", startContainer, inside);
+    runHooks(
+      carriers.thread,
+      inContainer(init, exec.env),
+      "startContainer",
+      startContainer,
+      inside,
+    );
   }
   const limits = exec.rlimits.map(({ type, soft, hard }) => ({
     ...{ type, soft: BigInt(soft), hard: BigInt(hard) },

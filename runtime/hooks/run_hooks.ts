@@ -35,20 +35,30 @@ const SIGCHLD = 17;
 
 /** Where hooks are run: a stub of the host's, or a child of the container's own stub. */
 export interface HookPlace {
+  /** The environment of a hook that names none. */
+  env(): readonly string[];
   /** A fresh stub in those namespaces. */
   spawn(): Remote;
   /** Reaps one that has ended. */
   reap(pidfd: Pidfd): ExitStatus;
 }
 
-/** Hooks in the runtime's namespaces. */
+/** Hooks in the runtime's namespaces, by default with belay's own environment (docs/decisions/0006-hooks.md). */
 export function inRuntime(carriers: Carriers): HookPlace {
-  return { spawn: () => carriers.spawn("hook"), reap: (pidfd) => pidfd.reap() };
+  return {
+    env: () => Object.entries(Deno.env.toObject()).map(([name, value]) => `${name}=${value}`),
+    spawn: () => carriers.spawn("hook"),
+    reap: (pidfd) => pidfd.reap(),
+  };
 }
 
-/** Hooks in the container's namespaces: children of its first process, which alone can reap them. */
-export function inContainer(init: Remote): HookPlace {
+/**
+ * Hooks in the container's namespaces: children of its first process, which alone can reap them.
+ * @param env That of the container's program: nothing of the host's gets in by default.
+ */
+export function inContainer(init: Remote, env: readonly string[]): HookPlace {
   return {
+    env: () => env,
     spawn: () => init.clone("hook", { flags: 0, exitSignal: SIGCHLD }),
     reap: (pidfd) => {
       const [there = -1] = init.give([pidfd.fd]);
@@ -61,7 +71,8 @@ export function inContainer(init: Remote): HookPlace {
 
 /**
  * Runs the hooks of one kind, in order.
- * @throws CommandError at the first that fails, in runc's words.
+ * @param failed What to do about one that fails, so that the others still run.
+ * @throws CommandError in runc's words, at the first that fails, when nothing is to be done about it.
  */
 export function runHooks(
   kernel: Kernel,
@@ -69,12 +80,15 @@ export function runHooks(
   kind: keyof Hooks,
   hooks: readonly Hook[],
   state: HookState,
+  failed?: (error: CommandError) => void,
 ): void {
   hooks.forEach((hook, index) => {
     try {
       runHook(kernel, place, hook, state);
     } catch (cause) {
-      throw new CommandError(`error running ${kind} hook #${index}`, { cause });
+      const error = new CommandError(`error running ${kind} hook #${index}`, { cause });
+      if (failed === undefined) throw error;
+      failed(error);
     }
   });
 }
@@ -101,7 +115,11 @@ function runHook(kernel: Kernel, place: HookPlace, hook: Hook, state: HookState)
           ["ENOSYS", "EINVAL"],
           "before 5.9 or 5.11; every descriptor of ours is close-on-exec from birth",
         ),
-        execve(hook.path, hook.args.length > 0 ? hook.args : [hook.path], hook.env),
+        execve(
+          hook.path,
+          hook.args.length > 0 ? hook.args : [hook.path],
+          hook.env.length > 0 ? hook.env : place.env(),
+        ),
       ]);
     } catch (error) {
       stub[Symbol.dispose](); // it is still a stub, and ends

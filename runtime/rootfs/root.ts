@@ -21,6 +21,9 @@ import { PROPAGATION } from "../spec/mount_options.ts";
  * Cuts the mount namespace's propagation as `linux.rootfsPropagation` says (slave when it says nothing), and attaches
  * a copy of the root directory's mounts on top of the old root, where pivot_root can take it from. The old root stays
  * what "/" means to this process until then: paths of the host still work.
+ * @param visible Hooks are to find the container's mounts below the root directory's own path, where runc has them
+ * (NVIDIA's adds some): it is attached there, unless that would show on the host (a shared mount) or the way there is
+ * closed to this process (in a user namespace).
  * @param tree The copy, when the stub before the user namespace had to make it.
  * @returns The new root's descriptor.
  */
@@ -28,6 +31,7 @@ export function attachRoot(
   kernel: Kernel,
   rootfs: string,
   propagation: string | undefined,
+  visible: boolean,
   tree?: number,
 ): number {
   const wanted = PROPAGATION[propagation ?? "rslave"] ?? MNT.MS_SLAVE | MNT.MS_REC;
@@ -39,6 +43,13 @@ export function attachRoot(
     // pivot_root(2) refuses a new root whose parent mount is shared.
     ...(cut & MNT.MS_SHARED ? [mount(0, "/", 0, MNT.MS_PRIVATE)] : []),
   ];
+  if (visible && (cut & MNT.MS_SHARED) === 0) {
+    kernel.batch(calls);
+    const root = tree ?? kernel.call(made);
+    const attached = kernel.call(attempt(move_mount(root, "", AT_FDCWD, rootfs)));
+    if (attached instanceof Error) kernel.call(move_mount(root, "", AT_FDCWD, "/"));
+    return root;
+  }
   if (tree !== undefined) {
     kernel.batch([...calls, move_mount(tree, "", AT_FDCWD, "/")]);
     return tree;
