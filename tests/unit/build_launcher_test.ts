@@ -15,18 +15,24 @@ Deno.test("launcherText() carries modules as functions' bodies, behind the shell
         'import {\n  a,\n  b as c\n} from "./x.js";\nimport "./y.js";\nf(import.meta.main);\n',
       ],
       ["./x.js", 'f(import.meta.main, import("./y.js"));\nexport {\n  a,\n  d as b\n};\n'],
-      ["./y.js", ""],
+      // As esbuild writes it when it minifies.
+      ["./y.js", 'import{a as as,b}from"./x.js";import"./z.js";b(as);export{as as b,b as c};'],
     ]),
   );
   assertEquals(text.split("\n")[0], "#!/bin/sh");
   assertStringIncludes(
     text,
-    '\n#---- ./main.js\nconst { a, b : c } = await load("./x.js");\n' +
+    '\n#---- ./main.js\nconst {a, b: c} = await load("./x.js");\n' +
       'const {} = await load("./y.js");\nf(true);\n',
   );
   assertStringIncludes(
     text,
     '\n#---- ./x.js\nf(false, load("./y.js"));\nreturn {a, b: d};\n',
+  );
+  assertStringIncludes(
+    text,
+    '\n#---- ./y.js\nconst {a: as, b} = await load("./x.js");\nconst {} = await load("./z.js");\n' +
+      "b(as);return {b: as, c: b};\n",
   );
 });
 
