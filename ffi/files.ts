@@ -6,7 +6,17 @@
  */
 import type { Kernel } from "./kernel.ts";
 import { O } from "./abi/file_flags.ts";
-import { close, type DirectoryEntry, getdents64, openat, read, write } from "./syscalls/file.ts";
+import type { Call } from "./call.ts";
+import { showCall } from "./show.ts";
+import {
+  close,
+  closeWritten,
+  type DirectoryEntry,
+  getdents64,
+  openat,
+  read,
+  write,
+} from "./syscalls/file.ts";
 
 /** Bytes asked of each read(2): a page, as much as procfs gives at once. */
 const CHUNK_SIZE = 4096;
@@ -53,6 +63,19 @@ export function writeFile(
   withOpen(kernel, dirfd, path, O.O_WRONLY, (fd) => {
     kernel.batch(texts.map((text) => write(fd, text)));
   });
+}
+
+/**
+ * Writes a text by one write(2) into a file that is opened for it, and closes it.
+ * @throws SyscallError also of close(2), which may be the one that tells of a full disk; an Error when only a part was
+ * written.
+ */
+export function writeWhole(kernel: Kernel, opened: Call<number>, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  const [, written] = kernel.batch([opened, write(opened, bytes), closeWritten(opened)]);
+  if (written === bytes.length) return;
+  // Signals do not cut writes to a file short; a disk that is full in the middle does.
+  throw new Error(`${showCall(opened)}: only ${written} of ${bytes.length} bytes could be written`);
 }
 
 /**

@@ -26,7 +26,7 @@ const LONGEST_PAUSE_MS = 10;
  * It kills nobody: an entry says only that somebody meant to make the directory, not that what is in it is the
  * container's. That is what `signalCgroup` is for, with the directories of a container that was made.
  *
- * @param patienceMs How long to wait for processes that are ending, for each directory.
+ * @param patienceMs How long to wait for processes that are ending.
  * @throws {CgroupError} names those that remain, and the processes in them.
  */
 export function destroyCgroups(
@@ -38,11 +38,13 @@ export function destroyCgroups(
   // Usually each is empty, and one call does it.
   const results = kernel.batch(own.map(({ path }) => attempt(rmdir(path))));
   const errors: Error[] = [];
+  let patience = patienceMs;
   own.forEach(({ path }, index) => {
     if (!isSyscallError(results[index]) || results[index].is("ENOENT")) return;
     try {
-      removeAll(kernel, path, patienceMs);
+      removeAll(kernel, path, patience);
     } catch (error) {
+      patience = 0; // the same processes are in the other hierarchies: they have had their time
       errors.push(asCgroupError(path, error));
     }
   });

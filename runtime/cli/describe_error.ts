@@ -1,6 +1,8 @@
 /**
  * The one line that people and clients read: the error and its causes, joined by `": "`.
  *
+ * Of an AggregateError all errors are told, joined by `"; "`.
+ *
  * A cause is left out when the message before it already ends with it. An error that belay did not
  * expect (a TypeError, say) is a fault of belay's own and is named as such, with its class.
  */
@@ -9,7 +11,9 @@ export function describeError(error: unknown): string {
   const seen = new Set<unknown>();
   for (let link = error; link !== undefined && !seen.has(link);) {
     seen.add(link);
-    const text = describeOne(link);
+    const text = link instanceof AggregateError
+      ? `${link.message}: ${link.errors.map(describeError).join("; ")}`
+      : describeOne(link);
     if (text !== "" && !parts.at(-1)?.endsWith(text)) parts.push(text);
     link = link instanceof Error ? link.cause : undefined;
   }

@@ -1,6 +1,5 @@
 import type { Run } from "../cli/command.ts";
-import { createContainer, leaveCreated } from "../container/create_container.ts";
-import { destroyContainer } from "../container/destroy_container.ts";
+import { abandon, createContainer, leaveCreated } from "../container/create_container.ts";
 import { consoleSocketTerminal } from "../process/console_socket.ts";
 import { writePidFile } from "../state/pid_file.ts";
 import { createRequest } from "./create_request.ts";
@@ -18,11 +17,9 @@ export const run: Run = (invocation) => {
     if (pidFile !== undefined) writePidFile(carriers.thread, pidFile, init.pidfd.pid);
     leaveCreated(carriers, created);
   } catch (error) {
-    init[Symbol.dispose]();
-    destroyContainer(carriers, dir, log);
+    abandon(carriers, dir, [init], log);
     throw error;
-  } finally {
-    dir[Symbol.dispose]();
   }
+  dir[Symbol.dispose]();
   return 0;
 };

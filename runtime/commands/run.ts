@@ -1,5 +1,5 @@
 import type { Run } from "../cli/command.ts";
-import { createContainer } from "../container/create_container.ts";
+import { abandon, createContainer } from "../container/create_container.ts";
 import { destroyContainer } from "../container/destroy_container.ts";
 import { runPoststart, startProcess } from "../container/start_process.ts";
 import { type Foreground, waitForProcess } from "../process/foreground.ts";
@@ -22,6 +22,7 @@ export const run: Run = async (invocation) => {
   const { dir, init, state, exec } = created;
   using _dir = dir;
   using _init = init;
+  using _pidfd = init.pidfd;
   let foreground: Foreground | undefined;
   try {
     const pidFile = flags.string("pid-file");
@@ -31,14 +32,20 @@ export const run: Run = async (invocation) => {
     runPoststart(carriers, init.pidfd, state);
   } catch (error) {
     foreground?.[Symbol.dispose]();
-    init[Symbol.dispose]();
-    destroyContainer(carriers, dir, log);
+    abandon(carriers, dir, [init], log);
     throw error;
   }
   dir.unlock();
   if (foreground === undefined) return 0;
   using _foreground = foreground;
-  const code = await waitForProcess(init.pidfd, foreground);
+  let code;
+  try {
+    code = await waitForProcess(init.pidfd, foreground);
+  } catch (error) {
+    // Who runs a container in the foreground does not expect it to go on without belay.
+    if (dir.lockOrGone()) abandon(carriers, dir, [init], log);
+    throw error;
+  }
   // A `delete` that came first has done it, or is about to.
   if (!flags.bool("keep") && dir.lockOrGone()) destroyContainer(carriers, dir, log);
   return code;

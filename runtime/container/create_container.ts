@@ -6,7 +6,9 @@ import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
 import { close, mkdirat } from "../../ffi/syscalls/file.ts";
 import { accept4 } from "../../ffi/syscalls/socket.ts";
 import { CLONE } from "../../ffi/abi/process_flags.ts";
+import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { Cgroup, readCgroupWorld } from "../cgroup/cgroup.ts";
+import { describeError } from "../cli/describe_error.ts";
 import type { Logger } from "../log/logger.ts";
 import type { TerminalWay } from "../process/console_socket.ts";
 import type { ForeignRoot } from "../rootfs/foreign_mount.ts";
@@ -106,9 +108,7 @@ export function createContainer(carriers: Carriers, request: CreateRequest, log:
     const exec = setUpInit(carriers, init, context);
     return { dir, spec, state, init, exec };
   } catch (error) {
-    if (outer !== undefined) letGo(outer);
-    if (init !== undefined) letGo(init);
-    abandon(carriers, dir, log);
+    abandon(carriers, dir, [outer, init], log);
     throw error;
   }
 }
@@ -142,15 +142,32 @@ function giveExecLock({ thread }: Carriers, dir: StateDir, init: Remote): void {
   }
 }
 
-/** Takes back what a failed create has begun. The error that is told is the first one. */
-function abandon(carriers: Carriers, dir: StateDir, log: Logger): void {
-  try {
-    destroyContainer(carriers, dir, log);
-  } catch (error) {
-    // What could not be taken back stays in the journal for `delete --force`.
-    log.warn(`cleaning up after the failure: ${error instanceof Error ? error.message : error}`);
+/**
+ * Takes back what a failed create or run has begun. It does not throw: the error that is told is the one that was the
+ * reason.
+ */
+export function abandon(
+  carriers: Carriers,
+  dir: StateDir,
+  stubs: readonly (Remote | undefined)[],
+  log: Logger,
+): void {
+  const steps = [
+    ...stubs.map((stub) => () => {
+      if (stub?.pidfd.closed === false) stub.pidfd.signal(SIGNAL.SIGKILL); // it may sit in a call that takes long
+      if (stub !== undefined) letGo(stub);
+    }),
+    () => destroyContainer(carriers, dir, log),
+    () => dir[Symbol.dispose](),
+  ];
+  for (const step of steps) {
+    try {
+      step();
+    } catch (error) {
+      // The other steps must run. What could not be taken back is still in the state directory, for `delete --force`.
+      log.warn(`cleaning up after the failure: ${describeError(error)}`);
+    }
   }
-  dir[Symbol.dispose]();
 }
 
 function firstState(
@@ -181,8 +198,12 @@ export function leaveCreated(carriers: Carriers, created: Created): void {
   const { dir, init, state, exec } = created;
   const { thread } = carriers;
   const socket = dir.listen();
-  const [there = -1] = init.give([socket]);
-  thread.call(close(socket));
+  let there;
+  try {
+    [there = -1] = init.give([socket]);
+  } finally {
+    thread.call(close(socket));
+  }
   dir.write({ ...state, exec });
   init.leaveIn(accept4(there));
   init.pidfd[Symbol.dispose]();

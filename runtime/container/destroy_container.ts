@@ -39,7 +39,8 @@ export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger)
     init.signal(SIGNAL.SIGKILL);
     if (!init.waitSync(END_TIMEOUT_MS)) throw new Error(`process ${init.pid} does not end`);
   });
-  if (state !== undefined && !state.ownPidNamespace) {
+  // Who cannot be reached by name is still in the container's cgroups, with all who do not end with the first process.
+  if (state !== undefined && (!state.ownPidNamespace || failures.length > 0)) {
     step(() => signalCgroup(thread, state.cgroups, SIGNAL.SIGKILL));
   }
   step(() => releaseForeignRoot(thread, dir.foreignRoot));

@@ -29,12 +29,19 @@ export function seeContainer(
   if (state?.init === undefined) return { status: "creating" };
   const init = reopen(kernel, state.init);
   if (init === undefined) return { status: "stopped" };
-  if (!init.alive()) {
-    init[Symbol.dispose](); // a zombie, which its parent has not reaped: it runs no more
-    return { status: "stopped" };
+  try {
+    const status = statusOf(init, dir, state, paused);
+    if (status !== "stopped") return { status, init };
+  } catch (error) {
+    init[Symbol.dispose]();
+    throw error;
   }
-  if (dir.execLockHeld()) {
-    return { status: state.exec === undefined ? "creating" : "created", init };
-  }
-  return { status: paused() ? "paused" : "running", init };
+  init[Symbol.dispose]();
+  return { status: "stopped" };
+}
+
+function statusOf(init: Pidfd, dir: StateDir, state: StateFile, paused: () => boolean): Status {
+  if (!init.alive()) return "stopped"; // a zombie, which its parent has not reaped: it runs no more
+  if (dir.execLockHeld()) return state.exec === undefined ? "creating" : "created";
+  return paused() ? "paused" : "running";
 }

@@ -1,5 +1,6 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import { close, openat, write } from "../../ffi/syscalls/file.ts";
+import { openat } from "../../ffi/syscalls/file.ts";
+import { writeWhole } from "../../ffi/files.ts";
 import { O } from "../../ffi/abi/file_flags.ts";
 import type { CgroupEntry } from "../cgroup/destroy_cgroups.ts";
 
@@ -24,25 +25,29 @@ export class Journal {
   record(entries: readonly JournalEntry[]): void {
     if (entries.length === 0) return;
     const text = entries.map((entry) => JSON.stringify(entry) + "\n").join("");
-    const opened = openat(
-      this.directory,
-      JOURNAL_FILE,
-      O.O_WRONLY | O.O_CREAT | O.O_APPEND,
-      0o600,
-    );
-    this.kernel.batch([opened, write(opened, text), close(opened)]);
+    const flags = O.O_WRONLY | O.O_CREAT | O.O_APPEND;
+    writeWhole(this.kernel, openat(this.directory, JOURNAL_FILE, flags, 0o600), text);
   }
 }
 
 /**
- * Reads a journal. A last line without its end is one that was cut by a crash: nothing was made for it yet, because
- * things are made only after the write returned.
+ * Reads a journal. A line that was cut, by a crash or a full disk, is left out: nothing was made for it, because things
+ * are made only after it was written whole.
  */
 export function parseJournal(text: string): JournalEntry[] {
   return text.split("\n").slice(0, -1).flatMap((line) => {
-    const entry: unknown = JSON.parse(line);
+    const entry = parseLine(line);
     return isEntry(entry) ? [entry] : [];
   });
+}
+
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined; // a container with a damaged journal must still be deletable
+    throw error;
+  }
 }
 
 function isEntry(entry: unknown): entry is JournalEntry {

@@ -1,5 +1,7 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import { close, openat, renameat2, write } from "../../ffi/syscalls/file.ts";
+import { attempt } from "../../ffi/call.ts";
+import { writeWhole } from "../../ffi/files.ts";
+import { openat, renameat2, unlinkat } from "../../ffi/syscalls/file.ts";
 import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
@@ -15,13 +17,10 @@ export function writePidFile(kernel: Kernel, path: string, pid: number): void {
   const flags = O.O_WRONLY | O.O_CREAT | O.O_TRUNC | O.O_NOFOLLOW;
   const opened = openat(AT_FDCWD, temporary, flags, 0o666);
   try {
-    kernel.batch([
-      opened,
-      write(opened, String(pid)),
-      close(opened),
-      renameat2(AT_FDCWD, temporary, AT_FDCWD, path),
-    ]);
+    writeWhole(kernel, opened, String(pid));
+    kernel.call(renameat2(AT_FDCWD, temporary, AT_FDCWD, path));
   } catch (cause) {
+    kernel.call(attempt(unlinkat(AT_FDCWD, temporary, 0)));
     if (!(cause instanceof SyscallError)) throw cause;
     throw new CommandError(`--pid-file: ${path}`, { cause });
   }

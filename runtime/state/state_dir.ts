@@ -7,13 +7,12 @@ import {
   renameat2,
   statx,
   unlinkat,
-  write,
 } from "../../ffi/syscalls/file.ts";
 import { bind, listen, SOCK, socket } from "../../ffi/syscalls/socket.ts";
 import { attempt, tolerate } from "../../ffi/call.ts";
 import { AT, AT_FDCWD, LOCK, O } from "../../ffi/abi/file_flags.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
-import { readDirectory, readFile } from "../../ffi/files.ts";
+import { readDirectory, readFile, writeWhole } from "../../ffi/files.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { Journal, JOURNAL_FILE, type JournalEntry, parseJournal } from "./journal.ts";
 import { parseStateFile, STATE_FILE, type StateFile } from "./state_file.ts";
@@ -36,6 +35,7 @@ const O_DIR = O.O_RDONLY | O.O_DIRECTORY;
  */
 export class StateDir implements Disposable {
   readonly journal: Journal;
+  #open = true;
 
   private constructor(
     private readonly kernel: Kernel,
@@ -65,15 +65,20 @@ export class StateDir implements Disposable {
       if (!isSyscallError(error, "EEXIST")) throw error;
       throw new CommandError(`container with given ID already exists: ${id}`);
     }
-    const dir = StateDir.open(kernel, root, id);
-    if (dir === undefined) {
-      throw new CommandError(`container ${id} was deleted while it was created`);
-    }
+    let dir: StateDir | undefined;
     try {
+      dir = StateDir.open(kernel, root, id);
+      if (dir === undefined) {
+        throw new CommandError(`container ${id} was deleted while it was created`);
+      }
       dir.lock();
       return dir;
     } catch (error) {
-      dir[Symbol.dispose](); // somebody deletes it at this moment: it is theirs to finish
+      dir?.[Symbol.dispose]();
+      // A CommandError: somebody deletes it at this moment, and it is theirs to finish. Else it goes as it came, empty.
+      if (!(error instanceof CommandError)) {
+        kernel.call(attempt(unlinkat(AT_FDCWD, `${root}/${id}`, AT.AT_REMOVEDIR)));
+      }
       throw error;
     }
   }
@@ -136,7 +141,9 @@ export class StateDir implements Disposable {
       statx(this.fd, "", AT.AT_EMPTY_PATH),
       attempt(statx(AT_FDCWD, this.path, AT.AT_SYMLINK_NOFOLLOW)),
     ]);
-    return !(named instanceof Error) && named.ino === mine.ino;
+    if (!(named instanceof Error)) return named.ino === mine.ino;
+    if (named.is("ENOENT")) return false;
+    throw named;
   }
 
   /** Gives the lock up before the object ends. */
@@ -171,12 +178,8 @@ export class StateDir implements Disposable {
   write(state: StateFile): void {
     const text = JSON.stringify(state) + "\n";
     const opened = openat(this.fd, TEMPORARY, O.O_WRONLY | O.O_CREAT | O.O_TRUNC, 0o600);
-    this.kernel.batch([
-      opened,
-      write(opened, text),
-      close(opened),
-      renameat2(this.fd, TEMPORARY, this.fd, STATE_FILE),
-    ]);
+    writeWhole(this.kernel, opened, text);
+    this.kernel.call(renameat2(this.fd, TEMPORARY, this.fd, STATE_FILE));
   }
 
   /** A socket that listens at `control.sock`; its descriptor. The path goes through the directory's descriptor: it may be long. */
@@ -200,8 +203,14 @@ export class StateDir implements Disposable {
   /** Opens the exec lock and takes it; the descriptor, to be handed to the stub (`status.ts`). */
   takeExecLock(): number {
     const opened = openat(this.fd, EXEC_LOCK, O.O_RDWR | O.O_CREAT, 0o600);
-    const [fd] = this.kernel.batch([opened, flock(opened, LOCK.LOCK_EX | LOCK.LOCK_NB)]);
-    return fd;
+    const fd = this.kernel.call(opened);
+    try {
+      this.kernel.call(flock(fd, LOCK.LOCK_EX | LOCK.LOCK_NB));
+      return fd;
+    } catch (error) {
+      this.kernel.call(close(fd));
+      throw error;
+    }
   }
 
   /** Whether the stub still holds the exec lock, that is: has not become the container's process yet. */
@@ -237,8 +246,10 @@ export class StateDir implements Disposable {
     );
   }
 
-  /** Closes the directory, and with that gives up its lock. */
+  /** Closes the directory, and with that gives up its lock. Twice is harmless. */
   [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
     this.kernel.call(close(this.fd));
   }
 }
