@@ -9,6 +9,7 @@ import {
   fchown,
   fstatfs,
   getcwd,
+  openat,
   openat2,
   statx,
   umask,
@@ -104,7 +105,7 @@ export function setSysctls(init: Kernel, root: number, sysctl: Spec["linux"]["sy
 function openProcSys(init: Kernel, root: number): number {
   const places = [
     openInRoot(root, "/proc/sys", O.O_PATH | O.O_DIRECTORY),
-    openInRoot(AT_FDCWD, "/proc/sys", O.O_PATH | O.O_DIRECTORY),
+    openat(AT_FDCWD, "/proc/sys", O.O_PATH | O.O_DIRECTORY),
   ];
   for (const place of places) {
     const fd = init.call(attempt(place));

@@ -13,7 +13,7 @@ import { makeDevices, makeLinks, setsUpDev } from "../rootfs/devices.ts";
 import { atPlace } from "../rootfs/in_root.ts";
 import { makeMount, type PreparedMount, sealLate } from "../rootfs/mounts.ts";
 import { protectPaths } from "../rootfs/protect_paths.ts";
-import { attachRoot, chrootOnly, enterRoot, pivot, sealRoot } from "../rootfs/root.ts";
+import { attachRoot, chrootOnly, enterRoot, pivot, sealRoot, shareRoot } from "../rootfs/root.ts";
 import { lastCapability } from "../security/capabilities.ts";
 import type { Spec } from "../spec/types.ts";
 import type { StateFile } from "../state/state_file.ts";
@@ -93,6 +93,7 @@ export function setUpInit(
   if (foreign) enterRoot(steps, root);
   else if (request.noPivot) chrootOnly(steps, root, spec.root.path);
   else pivot(steps, root);
+  shareRoot(steps, linux.rootfsPropagation);
   return { ...becomeProcess(steps, carriers.thread, spec, env, privileged), env };
 }
 

@@ -1,7 +1,15 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import { type Call, tolerate } from "../../ffi/call.ts";
+import { type Call, Call as SystemCall, tolerate } from "../../ffi/call.ts";
 import { post } from "../../ffi/deferring.ts";
-import { close, fchownat, makedev, mknodat, symlinkat, unlinkat } from "../../ffi/syscalls/file.ts";
+import {
+  close,
+  fchownat,
+  makedev,
+  mknodat,
+  statx,
+  symlinkat,
+  unlinkat,
+} from "../../ffi/syscalls/file.ts";
 import { AT, S_IF } from "../../ffi/abi/file_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import type { LinuxDevice, Spec } from "../spec/types.ts";
@@ -64,7 +72,11 @@ export function makeDevices(kernel: Kernel, root: number, spec: Spec, bound: boo
     }
   };
   if (bound) return bindAll(kernel);
-  post(kernel, devices.flatMap((device) => nodeCalls(root, device)), (error, direct) => {
+  const calls = devices.flatMap((device, index) => {
+    const field = index < spec.linux.devices.length ? `linux.devices[${index}]` : undefined;
+    return nodeCalls(root, device, field);
+  });
+  post(kernel, calls, (error, direct) => {
     // Where mknod is forbidden although we are root (a container, a devices cgroup): bind what the host has.
     if (!(error.syscall === "mknodat" && error.is("EPERM"))) return fail(error);
     bindAll(direct);
@@ -72,7 +84,8 @@ export function makeDevices(kernel: Kernel, root: number, spec: Spec, bound: boo
   });
 }
 
-function nodeCalls(root: number, device: LinuxDevice): Call<unknown>[] {
+/** @param field `linux.devices[2]`, when it is one of them: what is there already must be that very device. */
+function nodeCalls(root: number, device: LinuxDevice, field?: string): Call<unknown>[] {
   const parts = components(device.path);
   const name = parts.pop() ?? "";
   const directory = parts.join("/");
@@ -83,9 +96,26 @@ function nodeCalls(root: number, device: LinuxDevice): Call<unknown>[] {
     ...makeCalls(root, directory, "directory"),
     parent,
     tolerate(made, ["EEXIST"], THERE),
+    ...(field === undefined ? [] : [sameDevice(parent, name, device, field)]),
     ...(uid === 0 && gid === 0 ? [] : [fchownat(parent, name, uid, gid, AT.AT_SYMLINK_NOFOLLOW)]),
     close(parent),
   ];
+}
+
+/** config-linux.md, "Devices": a file at the path that is not the device asked for is an error. */
+function sameDevice(
+  parent: Call<number>,
+  name: string,
+  { path, type, major, minor }: LinuxDevice,
+  field: string,
+): Call<void> {
+  const asked = statx(parent, name, AT.AT_SYMLINK_NOFOLLOW);
+  return new SystemCall(asked.name, asked.args, (result) => {
+    const { mode, rdevMajor, rdevMinor } = asked.decode(result);
+    const isNumbered = type === "p" || (rdevMajor === major && rdevMinor === minor);
+    if ((mode & S_IF.S_IFMT) === TYPES[type] && isNumbered) return;
+    throw new CommandError(`${field}: the container has something else at ${path} already`);
+  });
 }
 
 function bindDevice(kernel: Kernel, root: number, device: LinuxDevice): void {

@@ -81,6 +81,7 @@ export function makeInRoot(kernel: Kernel, root: number, path: string, kind: Kin
  * link dangles.
  * @param use The calls, for the place's descriptor, which is closed after them.
  * @param failed What becomes of a failure of theirs.
+ * @param flags How the place is opened.
  */
 export function atPlace(
   kernel: Kernel,
@@ -89,8 +90,9 @@ export function atPlace(
   kind: Kind,
   use: (place: Call<number>) => readonly Call<unknown>[],
   failed: OnPostedFailure,
+  flags: number = O.O_PATH,
 ): void {
-  const place = openInRoot(root, path);
+  const place = openInRoot(root, path, flags);
   let mended = false;
   post(
     kernel,

@@ -3,13 +3,14 @@ import type { Call, Fd } from "../../ffi/call.ts";
 import { type OnPostedFailure, post } from "../../ffi/deferring.ts";
 import { close, fchdir, statx } from "../../ffi/syscalls/file.ts";
 import { mount, mount_setattr } from "../../ffi/syscalls/mount.ts";
-import { AT_FDCWD, S_IF } from "../../ffi/abi/file_flags.ts";
+import { AT_FDCWD, O, S_IF } from "../../ffi/abi/file_flags.ts";
 import * as MNT from "../../ffi/abi/mount_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import type { Mount } from "../spec/types.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { atPlace, components, type Kind, makeInRoot, openInRoot } from "./in_root.ts";
 import { attach, type AttributeChange, changeAttributes, cloneTree } from "./place_mount.ts";
+import { checkProcDestination, notOnProcfs } from "./proc_guard.ts";
 import { copyUp } from "./copy_up.ts";
 
 /** A mount of config.json, with what was found out about it before the container's process exists. */
@@ -28,13 +29,17 @@ export function destination(mount: Mount): string {
   return "/" + components(mount.destination).join("/");
 }
 
-/** Looks at the sources of bind mounts, on the host. @throws CommandError for a source that is not there. */
+/**
+ * Looks at the sources of bind mounts, on the host, and at what is to be mounted in /proc.
+ * @throws CommandError for a source that is not there, ValidationError for a destination that is not to be had.
+ */
 export function prepareMounts(kernel: Kernel, mounts: readonly Mount[]): PreparedMount[] {
   return mounts.map((mount, index) => {
     const field = `mounts[${index}]`;
-    if (!mount.parsed.bind) return { mount, field, kind: "directory" };
     const source = mount.source ?? "";
     try {
+      checkProcDestination(kernel, mount, field);
+      if (!mount.parsed.bind) return { mount, field, kind: "directory" };
       const { mode } = kernel.call(statx(AT_FDCWD, source, 0));
       return { mount, field, kind: (mode & S_IF.S_IFMT) === S_IF.S_IFDIR ? "directory" : "file" };
     } catch (cause) {
@@ -72,6 +77,7 @@ function makeBind(kernel: Kernel, root: number, prepared: PreparedMount): void {
   const { mount: { destination, source = "", parsed }, kind, field } = prepared;
   const tree = prepared.tree ?? cloneTree(source, parsed.recursiveBind);
   const use = (place: Call<number>) => [
+    ...notOnProcfs(place, prepared.mount, field),
     ...(typeof tree === "number" ? [] : [tree]),
     ...bindChanges(prepared).map((change) => mount_setattr(tree, change, change.recursive)),
     attach(tree, place),
@@ -92,7 +98,11 @@ function bindThenChange(kernel: Kernel, root: number, prepared: PreparedMount): 
   try {
     const tree = prepared.tree ?? kernel.call(cloneTree(source, parsed.recursiveBind));
     const place = makeInRoot(kernel, root, destination, kind);
-    kernel.batch([attach(tree, place), close(place)]);
+    kernel.batch([
+      ...notOnProcfs(place, prepared.mount, field),
+      attach(tree, place),
+      close(place),
+    ]);
     for (const change of bindChanges(prepared)) changeAttributes(kernel, tree, change);
     kernel.call(close(tree));
   } catch (cause) {
@@ -119,7 +129,11 @@ function filesystemCalls(prepared: PreparedMount, place: Fd): Call<unknown>[] {
   const { type = "none", source = "none", parsed } = prepared.mount;
   const flags = isSealedLate(prepared) ? parsed.flags & ~MNT.MS_RDONLY : parsed.flags;
   const data = parsed.data.join(",");
-  return [fchdir(place), mount(source, ".", type, flags, data === "" ? 0 : data)];
+  return [
+    ...notOnProcfs(place, prepared.mount, prepared.field),
+    fchdir(place),
+    mount(source, ".", type, flags, data === "" ? 0 : data),
+  ];
 }
 
 function makeFilesystem(kernel: Kernel, root: number, prepared: PreparedMount): void {
@@ -128,7 +142,10 @@ function makeFilesystem(kernel: Kernel, root: number, prepared: PreparedMount): 
     throw failed(field, made, error);
   };
   const use = (place: Call<number>) => filesystemCalls(prepared, place);
-  atPlace(kernel, root, made.destination, "directory", use, fail);
+  // Everybody looks for these two at their own paths: the image must not lead them elsewhere (CVE-2019-19921).
+  const ordinary = made.type === "proc" || made.type === "sysfs";
+  const flags = ordinary ? O.O_PATH | O.O_DIRECTORY | O.O_NOFOLLOW : O.O_PATH;
+  atPlace(kernel, root, made.destination, "directory", use, fail, flags);
   finish(kernel, root, prepared, fail);
 }
 
@@ -170,7 +187,8 @@ function finish(
 /** Makes the mounts read-only that had to stay writable until now. */
 export function sealLate(kernel: Kernel, root: number, mounts: readonly PreparedMount[]): void {
   for (const prepared of mounts.filter(isSealedLate)) {
-    const { field, mount: { destination, parsed: { set } } } = prepared;
+    const { field, mount: { destination } } = prepared;
+    const set = MNT.MOUNT_ATTR_RDONLY; // all else was set when it was mounted
     const tree = openInRoot(root, destination);
     const calls = [tree, mount_setattr(tree, { set }, false), close(tree)];
     post(kernel, calls, (error, direct) => {

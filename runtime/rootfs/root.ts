@@ -1,6 +1,6 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { post } from "../../ffi/deferring.ts";
-import { attempt } from "../../ffi/call.ts";
+import { attempt, type Fd } from "../../ffi/call.ts";
 import { chdir, close, fchdir, openat } from "../../ffi/syscalls/file.ts";
 import {
   chroot,
@@ -38,12 +38,18 @@ export function attachRoot(
   // What is unbindable cannot be copied: private now, unbindable at the end (`sealRoot`).
   const cut = wanted & MNT.MS_UNBINDABLE ? MNT.MS_PRIVATE | MNT.MS_REC : wanted;
   const made = cloneTree(rootfs, true);
+  // "shared" is about the mounts bound into the container, which stay with their peers, and at the end about the new
+  // root (`shareRoot`). The root itself is cut off from its peers at once, also where the rest is not: nothing of the
+  // set-up may be seen elsewhere, and pivot_root(2) takes no shared mounts.
+  const isShared = (cut & MNT.MS_SHARED) !== 0;
+  const isCut = !isShared && (cut & MNT.MS_REC) !== 0;
   const calls = [
     mount(0, "/", 0, cut),
-    // pivot_root(2) refuses a new root whose parent mount is shared.
-    ...(cut & MNT.MS_SHARED ? [mount(0, "/", 0, MNT.MS_PRIVATE)] : []),
+    ...(isShared ? [mount(0, "/", 0, MNT.MS_PRIVATE)] : []),
   ];
-  if (visible && (cut & MNT.MS_SHARED) === 0) {
+  const ownCut = MNT.MS_REC | (isShared ? MNT.MS_PRIVATE : cut);
+  const alone = (root: Fd) => isCut ? [] : [fchdir(root), mount(0, ".", 0, ownCut)];
+  if (visible && isCut) {
     kernel.batch(calls);
     const root = tree ?? kernel.call(made);
     const attached = kernel.call(attempt(move_mount(root, "", AT_FDCWD, rootfs)));
@@ -51,14 +57,14 @@ export function attachRoot(
     return root;
   }
   if (tree !== undefined) {
-    kernel.batch([...calls, move_mount(tree, "", AT_FDCWD, "/")]);
+    kernel.batch([...calls, move_mount(tree, "", AT_FDCWD, "/"), ...alone(tree)]);
     return tree;
   }
-  const results = kernel.batch([...calls, made, move_mount(made, "", AT_FDCWD, "/")]);
-  return results[calls.length] as number;
+  const attached = [move_mount(made, "", AT_FDCWD, "/"), ...alone(made)];
+  return kernel.batch([...calls, made, ...attached])[calls.length] as number;
 }
 
-/** What the new root is at the end: read-only, and of the propagation asked for. */
+/** What the new root is at the end: read-only, and of the propagation asked for, but for "shared". */
 export function sealRoot(
   kernel: Kernel,
   root: number,
@@ -74,7 +80,17 @@ export function sealRoot(
       return "done";
     });
   }
-  if (flags !== 0) post(kernel, [fchdir(root), mount(0, ".", 0, flags)]);
+  const isShared = (flags & MNT.MS_SHARED) !== 0;
+  if (flags !== 0 && !isShared) post(kernel, [fchdir(root), mount(0, ".", 0, flags)]);
+}
+
+/**
+ * Puts the new root into a peer group of its own (config-linux.md, "Rootfs Mount Propagation": not the host's), once
+ * it is the process's root.
+ */
+export function shareRoot(kernel: Kernel, propagation: string | undefined): void {
+  const flags = propagation === undefined ? 0 : PROPAGATION[propagation] ?? 0;
+  if (flags & MNT.MS_SHARED) post(kernel, [mount(0, "/", 0, flags)]);
 }
 
 /** Makes the new root the only one: the old one and all that hung below it is gone from this namespace. */

@@ -31,7 +31,7 @@ export class Bundle {
   /** A directory on the host, for sources of mounts and the like. */
   readonly host: string;
   /** `belay spec`'s configuration without terminal and with a writable root; each run writes it to config.json. */
-  readonly config: AnySpec = defaultSpec();
+  readonly config: AnySpec = structuredClone(defaultSpec());
   readonly id: string;
 
   constructor(readonly world: World) {
