@@ -33,7 +33,7 @@ async function demo(screen: Screen): Promise<boolean> {
     "What it starts, it can always name, reach and end; what it ends leaves nothing behind.",
   );
   screen.chapter("Build");
-  await build();
+  await build(screen);
   const missing = await needs({ "busybox-static": "all that the containers have to run" });
   if (missing.length > 0) throw new Error(`the demo needs ${missing.join(", ")}`);
   adoptOrphans();
@@ -79,7 +79,7 @@ async function demo(screen: Screen): Promise<boolean> {
 }
 
 /** Runs the build as anybody would, and shows its words as they come. */
-async function build(): Promise<void> {
+async function build(screen: Screen): Promise<void> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--allow-all", `${root}scripts/build.ts`],
     stdin: "null",
@@ -91,7 +91,7 @@ async function build(): Promise<void> {
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
     const lines = (line + text).split("\n");
     line = lines.pop() ?? "";
-    for (const each of lines) console.log(`  ${each}`);
+    for (const each of lines) screen.output(each);
   }
   if (!(await child.status).success) throw new Error(`the build failed\n${await errors}`);
 }

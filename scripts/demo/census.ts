@@ -131,15 +131,17 @@ export function leftBy(before: Census, now: Census, kind: Kind): string[] {
 /**
  * Takes censuses until nothing is left, for up to three seconds: the kernel ends namespaces some
  * milliseconds after their last process.
+ * @param kinds What has to be gone.
  */
 export async function settledCensus(
   before: Census,
   stateRoots: readonly string[],
+  kinds: readonly Kind[] = KINDS,
 ): Promise<Census> {
   const deadline = performance.now() + 3000;
   while (true) {
     const now = takeCensus(stateRoots);
-    const left = KINDS.some((kind) => leftBy(before, now, kind).length > 0);
+    const left = kinds.some((kind) => leftBy(before, now, kind).length > 0);
     if (!left || performance.now() > deadline) return now;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

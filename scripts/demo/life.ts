@@ -81,11 +81,11 @@ async function untilStopped(stage: Stage, bundle: string, id: string): Promise<b
   return false;
 }
 
-/** The processes of the demo that live, for people: what they are and what they hold in memory. */
-export function livingChildren(): { pid: number; what: string; resident: string }[] {
-  return descendants().filter(({ state }) => state !== "Z").map(({ pid, comm }) => ({
+/** The processes of the demo that live, for people: what they execute and how much memory they use. */
+export function livingChildren(): { pid: number; executes: string; resident: string }[] {
+  return descendants().filter(({ state }) => state !== "Z").map(({ pid }) => ({
     pid,
-    what: comm,
+    executes: Deno.readLinkSync(`/proc/${pid}/exe`).replace(/.*\/(?=deno$|belay$)/, ""),
     resident: /^VmRSS:\s+(.*)/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1] ?? "?",
   }));
 }

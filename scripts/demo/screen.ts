@@ -37,11 +37,6 @@ export class Screen {
     this.#columns = Math.max(LEAST_COLUMNS, Math.min(known, MOST_COLUMNS));
   }
 
-  /** Whether lines may be overwritten. */
-  get live(): boolean {
-    return this.#colours;
-  }
-
   /** The text in styles, or as it is. */
   paint(text: string, ...styles: readonly Style[]): string {
     if (!this.#colours || styles.length === 0) return text;
@@ -78,10 +73,32 @@ export class Screen {
     );
   }
 
-  /** What a command printed. */
+  /** Begins something long; elsewhere than on a terminal its title is all that is said. */
+  begin(title: string): void {
+    if (this.#colours) this.progress(title, 0);
+    else this.line(`  · ${title}`);
+  }
+
+  /** How much of it is done, from 0 to 1. */
+  progress(title: string, done: number): void {
+    if (!this.#colours) return;
+    const width = 20;
+    const full = "━".repeat(Math.round(done * width));
+    const bar = this.paint(full, "cyan") + this.paint("━".repeat(width - full.length), "dim");
+    Deno.stdout.writeSync(new TextEncoder().encode(`\r\x1b[K  ${bar}  ${title}`));
+  }
+
+  /** It is done: the bar becomes a line. */
+  end(title: string): void {
+    if (this.#colours) Deno.stdout.writeSync(new TextEncoder().encode(`\r\x1b[K  · ${title}\n`));
+  }
+
+  /** What a command printed; long lines go on in the next. */
   output(text: string, ...styles: readonly Style[]): void {
-    for (const line of text.trimEnd().split("\n")) {
-      if (text !== "") this.line(`  ${this.paint("│", "dim")} ${this.paint(line, ...styles)}`);
+    if (text === "") return;
+    const pieces = new RegExp(`.{1,${this.#columns - 4}}|^$`, "g");
+    for (const line of text.trimEnd().split("\n").flatMap((each) => each.match(pieces) ?? [])) {
+      this.line(`  ${this.paint("│", "dim")} ${this.paint(line, ...styles)}`);
     }
   }
 

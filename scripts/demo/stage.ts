@@ -49,6 +49,15 @@ export class Stage {
     return ended;
   }
 
+  /** Shows a command that prints a table: its columns are set anew, because shown paths are shorter. */
+  async showTable(bundle: string, ...args: readonly string[]): Promise<void> {
+    const ended = await this.quietly(bundle, ...args);
+    this.report(["belay", ...args], { ...ended, stdout: "" });
+    this.screen.table(
+      ended.stdout.trim().split("\n").map((line) => this.readable(line).split(/ {3,}/)),
+    );
+  }
+
   /** Shows a command that was run, and its output. */
   report(words: readonly string[], { code, stdout, stderr, ms }: Timed): void {
     const exit = code === 0 ? "" : `exit code ${code}, `;
@@ -60,6 +69,14 @@ export class Stage {
   /** The scratch directory's name says nothing to anybody. */
   readable(text: string): string {
     return text.replaceAll(this.scratch, "…").trim();
+  }
+
+  /** Something that takes longer than a second: a line that says how far it is, where it can be overwritten. */
+  async step(title: string, work: (progress: (done: number) => void) => Promise<void>) {
+    const { screen } = this;
+    screen.begin(title);
+    await work((done) => screen.progress(title, done));
+    screen.end(title);
   }
 
   /** Says whether something that was promised is so. */

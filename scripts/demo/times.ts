@@ -1,5 +1,5 @@
 import { makeBundle } from "./bundle.ts";
-import { capture, step } from "../step.ts";
+import { capture } from "../step.ts";
 import { emptyDeno } from "./empty_deno.ts";
 import type { Cell } from "./screen.ts";
 import type { Stage } from "./stage.ts";
@@ -26,8 +26,9 @@ export async function showTimes(stage: Stage, rootfs: string): Promise<void> {
       : [],
   ];
   const times = contestants.map((): number[] => []);
-  await step(`${ROUNDS} times each, in turns`, async () => {
+  await stage.step(`${ROUNDS} times each, in turns`, async (progress) => {
     for (let round = 0; round < ROUNDS; round++) {
+      progress(round / ROUNDS);
       for (const [i, [, words]] of contestants.entries()) {
         const start = performance.now();
         const { code, stderr } = await capture(words, { cwd: bundle });
