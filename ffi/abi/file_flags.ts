@@ -71,6 +71,8 @@ export const F = {
   F_DUPFD: 0,
   F_GETFD: 1,
   F_SETFD: 2,
+  F_GETFL: 3,
+  F_SETFL: 4,
   F_ADD_SEALS: 1033,
   F_GET_SEALS: 1034,
   F_DUPFD_CLOEXEC: 1030,

@@ -44,4 +44,4 @@ export const TERMIOS_FLAG = {
 } as const;
 
 /** Places of control characters. */
-export const TERMIOS_CC = { VTIME: 5, VMIN: 6 } as const;
+export const TERMIOS_CC = { VEOF: 4, VTIME: 5, VMIN: 6 } as const;
