@@ -1,4 +1,4 @@
-import type { Carriers } from "./remote.ts";
+import type { Carriers, Remote } from "./remote.ts";
 import { close, openat, write } from "./syscalls/file.ts";
 import { unshare } from "./syscalls/namespace.ts";
 import { pidfd_send_signal } from "./syscalls/process.ts";
@@ -36,6 +36,7 @@ export function makeUserNamespace(
   const { thread } = carriers;
   using stub = carriers.spawn("userns");
   using pidfd = stub.pidfd;
+  let namespace: number | undefined;
   try {
     stub.call(unshare(CLONE.CLONE_NEWUSER));
     const open = (name: string) => openat(AT_FDCWD, `/proc/${pidfd.pid}/${name}`, O.O_WRONLY);
@@ -52,9 +53,23 @@ export function makeUserNamespace(
       close(uidMap),
       close(gidMap),
     ]);
-    return openNamespace(thread, pidfd, "user");
-  } finally {
+    namespace = openNamespace(thread, pidfd, "user");
     stub[Symbol.dispose]();
     pidfd.reap();
+    return namespace;
+  } catch (error) {
+    if (namespace !== undefined) thread.call(close(namespace));
+    end(stub);
+    throw error;
+  }
+}
+
+/** Ends the stub of a namespace that did not come to be. */
+function end(stub: Remote): void {
+  try {
+    stub[Symbol.dispose]();
+    stub.pidfd.reap();
+  } catch {
+    // The error that is told is the one that came first; a zombie stays at most until belay ends.
   }
 }

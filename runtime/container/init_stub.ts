@@ -150,7 +150,7 @@ export function adaptStdio(init: Kernel, root: number, stdio: Stdio, uid: number
     ),
   );
   if (stdio.devNull.length === 0) return;
-  const opened = openInRoot(root, "/dev/null", O.O_RDWR);
+  const opened = openInRoot(root, "/dev/null", O.O_RDWR | O.O_NOCTTY);
   const [fd, stat] = init.batch([attempt(opened), attempt(statx(opened, "", AT.AT_EMPTY_PATH))]);
   if (fd instanceof Error || stat instanceof Error) return; // no /dev/null inside: the host's stays
   const isNull = stat.rdevMajor === 1 && stat.rdevMinor === 3;
@@ -206,6 +206,10 @@ function checkCwd(asRoot: readonly unknown[], asUser: readonly unknown[]): void 
   }
   const [, where] = userError instanceof SyscallError ? asRoot : asUser;
   if (typeof where === "string" && where.startsWith("/")) return;
+  // getcwd(2) says ENOENT for a directory that no path leads to.
+  if (where instanceof SyscallError && !where.is("ENOENT")) {
+    throw new CommandError("process.cwd: cannot see where it is", { cause: where });
+  }
   throw new CommandError(
     "process.cwd: current working directory is outside of container mount namespace root",
   );

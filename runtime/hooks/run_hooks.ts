@@ -99,43 +99,72 @@ export function runHooks(
  */
 function runHook(kernel: Kernel, place: HookPlace, hook: Hook, state: HookState): void {
   const input = kernel.call(memfd_create("hook-state", MFD.MFD_CLOEXEC));
-  const output = kernel.call(memfd_create("hook-output", MFD.MFD_CLOEXEC));
   try {
     kernel.batch([write(input, JSON.stringify(state)), lseek(input, 0)]);
-    using stub = place.spawn();
-    using pidfd = stub.pidfd;
-    const [stdin = -1, stdout = -1] = stub.give([input, output]);
+    const output = kernel.call(memfd_create("hook-output", MFD.MFD_CLOEXEC));
     try {
-      stub.exec([
-        dup3(stdin, 0),
-        dup3(stdout, 1),
-        dup3(stdout, 2),
-        tolerate(
-          close_range(3, 0xffffffff, CLOSE_RANGE_CLOEXEC),
-          ["ENOSYS", "EINVAL"],
-          "before 5.9 or 5.11; every descriptor of ours is close-on-exec from birth",
-        ),
-        execve(
-          hook.path,
-          hook.args.length > 0 ? hook.args : [hook.path],
-          hook.env.length > 0 ? hook.env : place.env(),
-        ),
-      ]);
-    } catch (error) {
-      stub[Symbol.dispose](); // it is still a stub, and ends
-      place.reap(pidfd);
-      throw error;
+      check(kernel, runWith(place, hook, [input, output]), output);
+    } finally {
+      kernel.call(close(output));
     }
-    const { timeout } = hook;
-    const ended = pidfd.waitSync(timeout === undefined ? undefined : timeout * 1000);
-    if (!ended) pidfd.signal(SIGNAL.SIGKILL);
-    const status = place.reap(pidfd);
-    if (!ended) {
-      throw new CommandError(`hook ran past specified timeout of ${timeout?.toFixed(1)}s`);
-    }
-    check(kernel, status, output);
   } finally {
-    kernel.batch([close(input), close(output)]);
+    kernel.call(close(input));
+  }
+}
+
+/** Runs a hook to its end with these descriptors as input and output. */
+function runWith(place: HookPlace, hook: Hook, stdio: readonly [number, number]): ExitStatus {
+  using stub = place.spawn();
+  using pidfd = stub.pidfd;
+  const { timeout } = hook;
+  let ended;
+  let status;
+  try {
+    become(place, stub, hook, stdio);
+    ended = pidfd.waitSync(timeout === undefined ? undefined : timeout * 1000);
+    if (!ended) pidfd.signal(SIGNAL.SIGKILL);
+    status = place.reap(pidfd);
+  } catch (error) {
+    end(place, stub);
+    throw error;
+  }
+  if (!ended) throw new CommandError(`hook ran past specified timeout of ${timeout?.toFixed(1)}s`);
+  return status;
+}
+
+/** Makes the stub the hook's program. */
+function become(
+  place: HookPlace,
+  stub: Remote,
+  hook: Hook,
+  stdio: readonly [number, number],
+): void {
+  const [stdin = -1, stdout = -1] = stub.give(stdio);
+  stub.exec([
+    dup3(stdin, 0),
+    dup3(stdout, 1),
+    dup3(stdout, 2),
+    tolerate(
+      close_range(3, 0xffffffff, CLOSE_RANGE_CLOEXEC),
+      ["ENOSYS", "EINVAL"],
+      "before 5.9 or 5.11; every descriptor of ours is close-on-exec from birth",
+    ),
+    execve(
+      hook.path,
+      hook.args.length > 0 ? hook.args : [hook.path],
+      hook.env.length > 0 ? hook.env : place.env(),
+    ),
+  ]);
+}
+
+/** After a failure: whether it still is a stub or the hook already, it must not go on alone. */
+function end(place: HookPlace, stub: Remote): void {
+  try {
+    stub[Symbol.dispose]();
+    stub.pidfd.signal(SIGNAL.SIGKILL);
+    place.reap(stub.pidfd);
+  } catch {
+    // The error that is told is the one that came first; a zombie at most stays, until its parent ends.
   }
 }
 

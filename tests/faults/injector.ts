@@ -43,13 +43,15 @@ export class Injector implements Observer {
     if (this.made !== this.k) return undefined;
     // To oneself it is synchronous: the kernel ends this process before kill(2) returns to it.
     if (this.deed === "kill") Deno.kill(Deno.pid, "SIGKILL");
+    // A stub's close cannot be made to be done and to fail, and one that is not done is no fault that exists.
+    if (made.name === "close" && executor.name !== "belay") return undefined;
     this.hit = { executor: executor.name, call: made.name, shown: showCall(made) };
     const errno = this.deed as ErrnoName;
     // That rmdir finds a directory in use is news about the world, too, and not a fault.
     if (made.name === "unlinkat" && errno === "EBUSY") return ERRNO.EIO;
     if (made.name !== "close") return ERRNO[errno];
     // close(2) gives the descriptor back whatever it returns, and it returns no other errors than these.
-    if (executor.name === "belay") this.#close(made);
+    this.#close(made);
     return this.deed === "ENOSPC" ? ERRNO.ENOSPC : ERRNO.EIO;
   }
 
