@@ -82,4 +82,8 @@ async function usage(problem: CommandError, command?: Command): Promise<never> {
 }
 
 // Not from the module's own frame: for the first stack that is taken with it below, V8 reads the whole program again.
-if (import.meta.main) queueMicrotask(async () => Deno.exit(await main(Deno.args)));
+if (import.meta.main) {
+  // The launcher may have something to finish first (scripts/launcher.ts).
+  const { belayExit = Deno.exit } = globalThis as { belayExit?: (code: number) => void };
+  queueMicrotask(async () => belayExit(await main(Deno.args)));
+}

@@ -47,11 +47,13 @@ export async function build({ entry, out, deno, launcher }: BuildOptions): Promi
       ? "--launcher was given"
       : await step(`compiling with ${deno}`, () => compile(`${made}.js`, made, deno));
     if (why !== undefined) {
-      const text = launcherText(deno, ...await chunksOf(entry));
+      const version = await versionOf(deno);
+      const text = await launcherText({ path: deno, version }, ...await chunksOf(entry));
       await Deno.writeTextFile(made, text, { mode: 0o755 });
     }
     // What does not start is not a build. The environment is podman's: empty.
-    await mustRun([made, "--version"], { clearEnv: true, cwd: "/" });
+    const env = { BELAY_CACHE: "off" }; // it runs from here only this once
+    await mustRun([made, "--version"], { clearEnv: true, env, cwd: "/" });
     await Deno.rename(`${made}.js`, `${out}.js`);
     await Deno.rename(made, out);
     report(out, deno, why);
@@ -169,6 +171,14 @@ async function chooseDeno(given: string | undefined, launcher: boolean): Promise
     if (path !== undefined && path === given) throw new Error(`--deno ${path}: no such file`);
   }
   return await Deno.realPath(Deno.execPath());
+}
+
+/** `2.9.6`, of whichever Deno it is. */
+async function versionOf(deno: string): Promise<string> {
+  const { stdout } = await capture([deno, "--version"]);
+  const version = /^deno (\S+)/.exec(stdout)?.[1];
+  if (version === undefined) throw new Error(`${deno} --version printed ${JSON.stringify(stdout)}`);
+  return version;
 }
 
 function directoryOf(path: string): string {

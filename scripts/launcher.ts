@@ -1,13 +1,16 @@
 /**
- * The launcher: one file, a few lines for /bin/sh and behind them the program. The shell executes
- * Deno with a tiny loader (a data: URL), which reads the program from the file and evaluates it.
+ * The launcher: one file that is a script for /bin/sh in its first lines and a JavaScript module as a whole. The shell
+ * executes Deno, in one of two ways (docs/decisions/0008-the-launchers-cache.md):
  *
- * - The shell costs 0.4 ms (dash). A `#!/abs/deno` line could pass one argument only, be 255 bytes
- *   long, and not say anything when that Deno is gone.
- * - Deno parses a module with swc before V8 does, at 0.06 ms per kB, and keeps what it learns in a
- *   cache in DENO_DIR; we want no cache (below). A function made from text is seen by V8 alone.
- * - V8 takes another 0.02 ms per kB. So the program is carried in the chunks that esbuild splits it
- *   into, one for each `import()` and for what they share, and a command pays for its own.
+ * - For root, unless BELAY_CACHE=off, the file itself is the program, and Deno keeps V8's compiled code in a directory that only root can
+ *   reach. `belay run` needs 31 ms instead of 44 then, where an empty program needs 12.
+ * - For everybody else, and where there can be no such directory: a loader of a few lines (a data: URL) reads the
+ *   program from the file and evaluates it as the bodies of functions, which V8 alone sees. A module would first be
+ *   parsed by swc, 0.06 ms per kB, which is only fast with a cache.
+ *
+ * The program is carried in the chunks that esbuild splits it into, one for each `import()` and for what they share, so
+ * that without a cache a command pays for its own. The shell costs 0.4 ms (dash); a `#!/abs/deno` line could pass one
+ * argument only, be 255 bytes long, and not say anything when that Deno is gone.
  */
 
 /**
@@ -71,9 +74,18 @@ const FLAGS = [
   "--no-lock",
   "--no-npm",
   "--no-remote",
-  "--no-code-cache",
-  `--v8-flags=${V8_FLAGS}`,
 ];
+
+/** Without a cache: what could be found in one is not looked for. */
+const UNCACHED_FLAGS = ["--no-code-cache", `--v8-flags=${V8_FLAGS}`];
+
+/** With a cache everything is compiled at once, when it is made, so that nothing is later. */
+const CACHED_FLAGS = ["--ext=js", `--v8-flags=${V8_FLAGS},--no-lazy`];
+
+/** Where the cache of a Deno lies, which must be root's alone. Two versions of Deno empty each other's. */
+function cacheDirectory(denoVersion: string): string {
+  return `/var/cache/belay/deno-${denoVersion}`;
+}
 
 /** On a terminal, and only there, Deno complains about having no cache. */
 const LOG = "error,deno::cache=off";
@@ -84,48 +96,92 @@ export type Chunks = ReadonlyMap<string, string>;
 /**
  * The text of the launcher.
  *
- * @param deno the absolute path of the Deno that it executes
+ * @param deno the absolute path of the Deno that it executes, and its version
  * @param entry the name of the chunk to begin with
  * @param chunks ES modules that import each other only
  */
-export function launcherText(deno: string, entry: string, chunks: Chunks): string {
-  if (!deno.startsWith("/")) throw new Error(`not an absolute path: ${deno}`);
-  const gone = `belay: this launcher needs Deno at ${deno}, which is gone or not executable for ` +
+export async function launcherText(
+  deno: { readonly path: string; readonly version: string },
+  entry: string,
+  chunks: Chunks,
+): Promise<string> {
+  const { path, version } = deno;
+  if (!path.startsWith("/")) throw new Error(`not an absolute path: ${path}`);
+  const gone = `belay: this launcher needs Deno at ${path}, which is gone or not executable for ` +
     `this user: run "deno task build" in the sources of belay again`;
   const set = `BELAY_LAUNCHER="$0" BELAY_HOME="\${HOME-}" HOME=${NOWHERE} DENO_DIR=${NOWHERE} ` +
     `DENO_LOG=${LOG} DENO_NO_UPDATE_CHECK=1 DENO_DISABLE_NODE_SHIM=1`;
+  const exec = `exec ${quote(path)} run ${FLAGS.join(" ")}`;
+  const cache = cacheDirectory(version);
   const shell = [
-    "#!/bin/sh",
     "# Made by belay's scripts/build.ts: see scripts/launcher.ts there.",
-    `[ -x ${quote(deno)} ] || { echo ${quote(gone)} >&2; exit 1; }`,
+    `[ -x ${quote(path)} ] || { echo ${quote(gone)} >&2; exit 1; }`,
     `unset ${UNSET.join(" ")}`,
     `export ${set}`,
-    `exec ${quote(deno)} run ${FLAGS.join(" ")} ${quote(dataUrl(loader(entry)))} "$@"`,
-  ].join("\n");
-  const program = [...chunks].map(([name, module]) =>
-    mark(name) + functionBody(name, module, name === entry)
-  );
-  return shell + program.join("") + mark("end");
+    // -O: owned by whoever runs this. Root owns / outside of user namespaces.
+    `[ "\${BELAY_CACHE-}" != off ] && [ -O / ] && { [ -d ${cache} ] || /bin/mkdir -p -m 700 ${cache} 2>/dev/null; } && ` +
+    `[ -O ${cache} ] && [ -w ${cache} ] && ` +
+    `DENO_DIR=${cache} DENO_NO_PACKAGE_JSON=1 ${exec} ${CACHED_FLAGS.join(" ")} "$0" "$@"`,
+    `${exec} ${UNCACHED_FLAGS.join(" ")} ${quote(dataUrl(loader(entry)))} "$@"`,
+  ].map((line) => `":" //; ${line}`);
+  const bodies = [...chunks].map(([name, module]) =>
+    `${JSON.stringify(name)}: async (load) => {${mark(name)}` +
+    `${functionBody(name, module, name === entry)}${mark("end")}},\n`
+  ).join("");
+  const program = `const program = {\n${bodies}};\n`;
+  const bytes = new TextEncoder().encode(program);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const id = Array.from(digest.slice(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `#!/bin/sh\n${shell.join("\n")}\n${program}${RESTORE}${starter(entry, id)}`;
 }
 
-/** Begins a chunk. To the shell it is a comment, but `exec` has ended the shell before. */
-const MARK = "\n#---- ";
+/** Begins and ends a chunk. */
+const MARK = "\n//---- ";
 
 function mark(name: string): string {
   return `${MARK}${name}\n`;
 }
 
 /**
- * Restores the environment, because belay's own children (hooks) are not to see what was meant for
- * its Deno, and evaluates the entry. `load` is what `import()` is to a module: each chunk is
- * evaluated once, when it is asked for.
+ * Restores the environment, because belay's own children (hooks) are not to see what was meant for its Deno.
  */
-function loader(entry: string): string {
-  return `
+const RESTORE = `
 const path = Deno.env.get("BELAY_LAUNCHER"), home = Deno.env.get("BELAY_HOME");
+const cache = Deno.env.get("DENO_DIR");
 if (home) Deno.env.set("HOME", home); else Deno.env.delete("HOME");
 for (const name of ["BELAY_LAUNCHER", "BELAY_HOME", "DENO_DIR", "DENO_LOG", "DENO_NO_UPDATE_CHECK",
-  "DENO_DISABLE_NODE_SHIM"]) Deno.env.delete(name);
+  "DENO_DISABLE_NODE_SHIM", "DENO_NO_PACKAGE_JSON"]) Deno.env.delete(name);
+`;
+
+/**
+ * The end of the file as a module. `load` is what `import()` is to a module: each chunk is evaluated once, when it is
+ * asked for. The first time that this program runs from this path, its exit waits until Deno has stored the compiled
+ * code, and notes that it has.
+ */
+function starter(entry: string, id: string): string {
+  return `
+const chunks = new Map();
+const load = (name) => {
+  let chunk = chunks.get(name);
+  if (chunk === undefined) chunks.set(name, chunk = program[name](load));
+  return chunk;
+};
+const note = cache + "/stored" + path.replaceAll("/", "_");
+let noted = "";
+try { noted = Deno.readTextFileSync(note); } catch { /* the first time, or not ours to read */ }
+if (noted !== ${JSON.stringify(id)}) globalThis.belayExit = (code) => setTimeout(() => {
+  try { Deno.writeTextFileSync(note, ${
+    JSON.stringify(id)
+  }); } catch { /* the next one tries again */ }
+  Deno.exit(code);
+}, 100);
+await load(${JSON.stringify(entry)});
+`;
+}
+
+/** The program without a cache: the chunks are cut out of the file and become functions one by one. */
+function loader(entry: string): string {
+  return `${RESTORE}
 const text = Deno.readTextFileSync(path), chunks = new Map();
 const AsyncFunction = (async () => {}).constructor;
 const load = (name) => {
@@ -133,8 +189,8 @@ const load = (name) => {
   if (chunk === undefined) {
     const mark = ${JSON.stringify(MARK)}, head = mark + name + "\\n";
     const start = text.indexOf(head) + head.length;
-    chunk = new AsyncFunction("load", text.slice(start, text.indexOf(mark, start)))(load);
-    chunks.set(name, chunk);
+    const body = text.slice(start, text.indexOf(mark, start)) + "\\n//# sourceURL=belay/" + name;
+    chunks.set(name, chunk = new AsyncFunction("load", body)(load));
   }
   return chunk;
 };
@@ -168,8 +224,7 @@ function functionBody(name: string, module: string, isEntry: boolean): string {
     .replaceAll(/\bimport\("\.\//g, 'load("./')
     // esbuild leaves them in comments only. One makes V8 hold the whole text in two bytes a
     // character, and then 300 kB take 0.7 ms longer to read.
-    .replaceAll(/[^\0-\x7f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`) +
-    `\n//# sourceURL=${name.replace("./", "belay/")}`;
+    .replaceAll(/[^\0-\x7f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
   if (body.includes(MARK)) throw new Error(`${name} holds ${JSON.stringify(MARK)}`);
   try {
     new AsyncFunction("load", body);

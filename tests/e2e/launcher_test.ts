@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { launcherText } from "../../scripts/launcher.ts";
-import { noProgram, testUnless } from "../skip.ts";
+import { noProgram, notRoot, testUnless } from "../skip.ts";
 import { belay, belayPath, inTempDir, isLauncher, run } from "./belay.ts";
 
 const compiled = isLauncher ? undefined : "this is the compiled executable";
@@ -95,41 +95,54 @@ testUnless(compiled, "the launcher ignores variables that change how Deno starts
   });
 });
 
+/** Where the launcher lets Deno keep compiled code, for root. */
+const CACHE = "/var/cache/belay/";
+
+for (const cache of ["on", "off"]) {
+  testUnless(
+    noProgram("strace"),
+    `belay opens no file that another user could have written, with its cache ${cache}`,
+    async () => {
+      await inTempDir(async (directory) => {
+        const env = { HOME: directory, BELAY_CACHE: cache };
+        await run([belayPath, "--version"], { env }); // may make the cache
+        const log = `${directory}/strace`;
+        const { code } = await run(
+          ["strace", "-f", "-z", "-qq", "-o", log, "-e", "trace=%file", belayPath, "--version"],
+          { env },
+        );
+        assertEquals(code, 0);
+        const calls = Deno.readTextFileSync(log).split("\n");
+        const opened = calls.filter((line) => /\bopen(at)?\(/.test(line));
+        assert(opened.length > 3, "strace saw nothing");
+        const own = (line: string) => cache === "on" && line.includes(`"${CACHE}`);
+        const writes = opened.filter((line) => /O_WRONLY|O_RDWR|O_CREAT/.test(line));
+        assertEquals(writes.filter((line) => !own(line)), []);
+        const deno = /^build: launcher \((.*)\)$/m.exec((await belay(["-v"])).stdout)?.[1];
+        const trusted = [
+          ...[belayPath, deno ?? belayPath, "/etc/", "/lib", "/usr/", "/proc/", "/sys/", "/dev/"],
+        ];
+        const strange = opened.filter((line) => !own(line))
+          .map((line) => /"([^"]*)"/.exec(line)?.[1] ?? line)
+          .filter((path) => !trusted.some((prefix) => path.startsWith(prefix)));
+        assertEquals(strange, []);
+        const made = calls.filter((line) =>
+          /\b(mkdir|unlink|rename|symlink|link)(at2?)?\(/.test(line)
+        );
+        assertEquals(made.filter((line) => !own(line)), []);
+      });
+    },
+  );
+}
+
 testUnless(
-  noProgram("strace"),
-  "belay opens no file that another user could have written, and writes none",
+  compiled ?? notRoot(),
+  "the launcher's cache is root's alone; one that is not is left aside",
   async () => {
-    await inTempDir(async (directory) => {
-      const log = `${directory}/strace`;
-      const { code } = await run(
-        ["strace", "-f", "-z", "-qq", "-o", log, "-e", "trace=%file", belayPath, "--version"],
-        { env: { HOME: directory } },
-      );
-      assertEquals(code, 0);
-      const calls = Deno.readTextFileSync(log).split("\n");
-      const opened = calls.filter((line) => /\bopen(at)?\(/.test(line));
-      assert(opened.length > 3, "strace saw nothing");
-      const writes = opened.filter((line) => /O_WRONLY|O_RDWR|O_CREAT/.test(line));
-      assertEquals(writes, []);
-      const deno = /^build: launcher \((.*)\)$/m.exec((await belay(["-v"])).stdout)?.[1];
-      const trusted = [
-        belayPath,
-        deno ?? belayPath,
-        "/etc/",
-        "/lib",
-        "/usr/",
-        "/proc/",
-        "/sys/",
-        "/dev/",
-      ];
-      const strange = opened.map((line) => /"([^"]*)"/.exec(line)?.[1] ?? line)
-        .filter((path) => !trusted.some((prefix) => path.startsWith(prefix)));
-      assertEquals(strange, []);
-      const made = calls.filter((line) =>
-        /\b(mkdir|unlink|rename|symlink|link)(at2?)?\(/.test(line)
-      );
-      assertEquals(made, []);
-    });
+    const { mode, uid } = Deno.statSync(`${CACHE}deno-${Deno.version.deno}`);
+    assertEquals([(mode ?? 0) & 0o777, uid], [0o700, 0]);
+    const alien = await run(["unshare", "--user", "--map-root-user", belayPath, "--version"]);
+    assertEquals(alien, await belay(["--version"]));
   },
 );
 
@@ -137,14 +150,18 @@ testUnless(
 async function withLauncher(
   deno: string,
   program: string,
-  work: (path: string) => Promise<void>,
+  work: (path: string, cache: Record<string, string>) => Promise<void>,
 ): Promise<void> {
   await inTempDir(async (directory) => {
     const path = `${directory}/program`;
-    Deno.writeTextFileSync(path, launcherText(deno, "./a.js", new Map([["./a.js", program]])), {
-      mode: 0o755,
-    });
-    await work(path);
+    const version = Deno.version.deno;
+    const chunks = new Map([["./a.js", program]]);
+    const text = await launcherText({ path: deno, version }, "./a.js", chunks);
+    Deno.writeTextFileSync(path, text, { mode: 0o755 });
+    await work(path, { BELAY_CACHE: "off" });
+    await work(path, {}); // for root: with the cache, which is cold
+    const note = `${CACHE}deno-${version}/stored${path.replaceAll("/", "_")}`;
+    await Deno.remove(note).catch(() => {}); // not written by a program that exits by itself
   });
 }
 
@@ -152,13 +169,16 @@ Deno.test("the launcher leaves the program the environment that it was called wi
   await withLauncher(
     Deno.execPath(),
     "console.log(JSON.stringify(Deno.env.toObject()));",
-    async (path) => {
+    async (path, cache) => {
       for (const env of [{}, { HOME: "/home/x", XDG_RUNTIME_DIR: "/run/x", "A": "b c\n" }]) {
-        const { stdout, stderr } = await run([path], { clearEnv: true, env });
+        const { stdout, stderr } = await run([path], {
+          clearEnv: true,
+          env: { ...env, ...cache },
+        });
         assertEquals(stderr, "");
         // /bin/sh sets PWD (and bash more): that is all that may be new.
         const { PWD: _pwd, SHLVL: _shlvl, OLDPWD: _oldpwd, _: _last, ...seen } = JSON.parse(stdout);
-        assertEquals(seen, env);
+        assertEquals(seen, { ...env, ...cache });
       }
     },
   );
@@ -168,9 +188,9 @@ Deno.test("the launcher passes arguments and the exit code", async () => {
   await withLauncher(
     Deno.execPath(),
     "console.log(JSON.stringify(Deno.args)); Deno.exit(await Promise.resolve(42));",
-    async (path) => {
+    async (path, env) => {
       const args = ["--version", "-A", "", "a b", "$(x)", "--", "é\n"];
-      const { code, stdout } = await run([path, ...args]);
+      const { code, stdout } = await run([path, ...args], { env });
       assertEquals(code, 42);
       assertEquals(JSON.parse(stdout), args);
     },
@@ -179,8 +199,8 @@ Deno.test("the launcher passes arguments and the exit code", async () => {
 
 Deno.test("the launcher says clearly that its Deno is gone", async () => {
   for (const deno of ["/nonexistent/it's/deno", "/etc/passwd"]) {
-    await withLauncher(deno, "", async (path) => {
-      const { code, stdout, stderr } = await run([path, "--version"]);
+    await withLauncher(deno, "", async (path, env) => {
+      const { code, stdout, stderr } = await run([path, "--version"], { env });
       assertEquals([code, stdout], [1, ""]);
       assertStringIncludes(stderr, `belay: this launcher needs Deno at ${deno}, which is gone`);
       assertMatch(stderr, /run "deno task build"/);
