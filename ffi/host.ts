@@ -10,7 +10,7 @@ import { stubElf, stubMemfd } from "./stub_image.ts";
 import { addressOf, posixSpawn } from "./libc.ts";
 import { isSyscallError, SyscallError } from "./syscall_error.ts";
 import { connect, SOCK, socket, socketpair } from "./syscalls/socket.ts";
-import { close, openat, write } from "./syscalls/file.ts";
+import { close, fchmod, openat, write } from "./syscalls/file.ts";
 import { AT_FDCWD, O } from "./abi/file_flags.ts";
 import { ERRNO } from "./abi/errno.ts";
 
@@ -60,7 +60,7 @@ export class Host implements Carriers {
 
   #spawn(argv0: string, socketFd: number): number {
     this.#image ??= this.#memfdOrFile();
-    const errno = spawnFrom(this.#image, argv0, socketFd);
+    const errno = this.#spawnFrom(this.#image, argv0, socketFd);
     if (typeof errno === "object") return errno.pid;
     if (errno !== ERRNO.EACCES && errno !== ERRNO.EPERM) {
       throw new SyscallError("posix_spawn", errno, argv0);
@@ -68,13 +68,26 @@ export class Host implements Carriers {
     // A security module, or vm.memfd_noexec in its middle setting, refuses to execute the memfd.
     this.thread.call(close(this.#image));
     this.#image = this.#file();
-    const again = spawnFrom(this.#image, argv0, socketFd);
+    const again = this.#spawnFrom(this.#image, argv0, socketFd);
     if (typeof again === "object") return again.pid;
     throw new SyscallError(
       "posix_spawn",
       again,
       `executing the stub: neither a memfd (vm.memfd_noexec?) nor a file in ${this.root} (mounted noexec?)`,
     );
+  }
+
+  /**
+   * The image may be executed at this moment alone: a container that names /proc/self/exe as its program, or as the
+   * interpreter of a script, is refused by the kernel (EACCES) and never runs a stub (CVE-2019-5736).
+   */
+  #spawnFrom(image: number, argv0: string, socketFd: number): { pid: number } | number {
+    this.thread.call(fchmod(image, 0o500));
+    try {
+      return spawnFrom(image, argv0, socketFd); // which returns after the execve
+    } finally {
+      this.thread.call(fchmod(image, 0));
+    }
   }
 
   #memfdOrFile(): number {

@@ -1,15 +1,15 @@
 import type { Remote } from "../../ffi/remote.ts";
-import { close, dup3, fchown, fstatfs } from "../../ffi/syscalls/file.ts";
+import { close, dup3, fchown, fstatfs, statx } from "../../ffi/syscalls/file.ts";
 import {
   becomeControllingTerminal,
   openPeer,
   setWindowSize,
   unlockPty,
 } from "../../ffi/syscalls/tty.ts";
-import { FS_MAGIC, O } from "../../ffi/abi/file_flags.ts";
+import { AT, FS_MAGIC, O, S_IF } from "../../ffi/abi/file_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
-import { makeInRoot, openInRoot } from "../rootfs/in_root.ts";
+import { makeCalls, openInRoot } from "../rootfs/in_root.ts";
 import { attach, cloneTree } from "../rootfs/place_mount.ts";
 import type { Spec } from "../spec/types.ts";
 
@@ -24,7 +24,7 @@ export function makeTerminal(init: Remote, root: number, spec: Spec): number {
     const master = openMaster(init, root);
     const [, peer] = init.batch([unlockPty(master), openPeer(master)]);
     const { consoleSize, user } = spec.process;
-    const place = makeInRoot(init, root, "/dev/console", "file");
+    const place = placeOfConsole(init, root);
     const tree = cloneTree("", false, peer);
     init.batch([
       ...(consoleSize === undefined
@@ -47,6 +47,15 @@ export function makeTerminal(init: Remote, root: number, spec: Spec): number {
     if (!(cause instanceof SyscallError)) throw cause;
     throw new CommandError("process.terminal: cannot make the container's terminal", { cause });
   }
+}
+
+/** The file that the terminal is bound to; a link there would choose where, /proc for example (CVE-2025-52565). */
+function placeOfConsole(init: Remote, root: number): number {
+  init.batch(makeCalls(root, "/dev/console", "file"));
+  const opened = openInRoot(root, "/dev/console", O.O_PATH | O.O_NOFOLLOW);
+  const [place, { mode }] = init.batch([opened, statx(opened, "", AT.AT_EMPTY_PATH)]);
+  if ((mode & S_IF.S_IFMT) !== S_IF.S_IFLNK) return place;
+  throw new CommandError("process.terminal: /dev/console of the image is a symbolic link");
 }
 
 function openMaster(init: Remote, root: number): number {

@@ -3,7 +3,7 @@ import { type OnPostedFailure, post } from "../../ffi/deferring.ts";
 import { type Call, type Fd, tolerate } from "../../ffi/call.ts";
 import { close, mkdirat, mknodat, openat2, readlinkat, statx } from "../../ffi/syscalls/file.ts";
 import { AT, O, RESOLVE, S_IF } from "../../ffi/abi/file_flags.ts";
-import { isSyscallError } from "../../ffi/syscall_error.ts";
+import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
 
 /**
  * Paths inside the container's root directory. The image is hostile: a path is only ever walked by openat2(2) with
@@ -71,7 +71,7 @@ export function makeInRoot(kernel: Kernel, root: number, path: string, kind: Kin
     return attempt();
   } catch (error) {
     if (!isSyscallError(error, "ENOENT")) throw error;
-    makeBehindLinks(kernel, root, path);
+    makeBehindLinks(kernel, root, path, kind);
     return attempt();
   }
 }
@@ -102,15 +102,20 @@ export function atPlace(
       const missing = error.syscall === "openat2" && error.is("ENOENT");
       if (mended || !missing) return failed(error, direct);
       mended = true;
-      makeBehindLinks(direct, root, path);
+      try {
+        makeBehindLinks(direct, root, path, kind);
+      } catch (cause) {
+        if (cause instanceof SyscallError) return failed(cause, direct);
+        throw cause;
+      }
       return "again";
     },
   );
 }
 
-/** Makes the directories that dangling links on the way to a path point to. */
-function makeBehindLinks(kernel: Kernel, root: number, path: string): void {
-  let waiting = components(path).slice(0, -1);
+/** Makes what dangling links on the way to a path, and at its end, point to. */
+function makeBehindLinks(kernel: Kernel, root: number, path: string, kind: Kind): void {
+  let waiting = components(path);
   let walked: string[] = [];
   for (let links = 0; waiting.length > 0;) {
     const next = waiting[0] ?? "";
@@ -119,7 +124,8 @@ function makeBehindLinks(kernel: Kernel, root: number, path: string): void {
       walked.pop();
       continue;
     }
-    const target = linkTarget(kernel, root, [...walked, next].join("/"));
+    const each = waiting.length === 0 ? kind : "directory";
+    const target = linkTarget(kernel, root, [...walked, next].join("/"), each);
     if (target === undefined) {
       walked.push(next);
       continue;
@@ -130,9 +136,9 @@ function makeBehindLinks(kernel: Kernel, root: number, path: string): void {
   }
 }
 
-/** Makes a directory where there is nothing; where a link points, undefined for what is none. */
-function linkTarget(kernel: Kernel, root: number, path: string): string | undefined {
-  kernel.batch(makeCalls(root, path, "directory"));
+/** Makes something where there is nothing; where a link points, undefined for what is none. */
+function linkTarget(kernel: Kernel, root: number, path: string, kind: Kind): string | undefined {
+  kernel.batch(makeCalls(root, path, kind));
   const place = openat2(root, path, {
     flags: O.O_PATH | O.O_NOFOLLOW,
     resolve: RESOLVE.RESOLVE_IN_ROOT | RESOLVE.RESOLVE_NO_MAGICLINKS,
