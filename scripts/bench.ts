@@ -9,7 +9,14 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { belays, peers, type Runtime } from "../tests/bench/contestants.ts";
 import { Meter } from "../tests/bench/meter.ts";
-import { benchLife, benchRun, emptyName, makeBundle, residentInit } from "../tests/bench/rounds.ts";
+import {
+  benchLife,
+  benchRun,
+  cleanUp,
+  emptyName,
+  makeBundle,
+  residentInit,
+} from "../tests/bench/rounds.ts";
 import type { Row } from "../tests/bench/rounds.ts";
 import { needs } from "./needs.ts";
 import { step } from "./step.ts";
@@ -26,12 +33,13 @@ interface Verdict {
   readonly met: boolean | undefined;
 }
 
-async function bench(scratch: string, rounds: number) {
+async function bench(scratch: string, rounds: number, runtimes: Runtime[]) {
   const [launcher, ...others] = await belays(scratch);
   if (launcher === undefined) throw new Error("nothing was built");
   const ours = [launcher, ...others];
   const rivals = await peers(scratch, ["runc", "crun"]);
   const [runc, crun] = ["runc", "crun"].map((name) => rivals.find((r) => r.name.startsWith(name)));
+  runtimes.push(...ours, ...rivals);
   const withRunc = [...ours, ...(runc === undefined ? [] : [runc])];
   const hybrid = await isDirectory(UNIFIED);
 
@@ -40,16 +48,16 @@ async function bench(scratch: string, rounds: number) {
   using meter = new Meter();
   const run = await step(
     `run of /bin/true, ${rounds} rounds`,
-    () => later(() => benchRun(meter, withRunc, quick, { rounds, empties: true })),
+    () => benchRun(meter, withRunc, quick, { rounds, empties: true }),
   );
   const life = await step(
     `create + start + state + delete, ${rounds} rounds`,
-    () => later(() => benchLife(meter, withRunc, quick, rounds)),
+    () => benchLife(meter, withRunc, quick, rounds),
   );
   using apart = new Meter(hybrid ? UNIFIED : undefined);
   const besideCrun = crun === undefined ? [] : await step(
     `run of /bin/true beside crun${hybrid ? `, without ${UNIFIED}` : ""}, ${rounds} rounds`,
-    () => later(() => benchRun(apart, [...withRunc, crun], quick, { rounds, empties: false })),
+    () => benchRun(apart, [...withRunc, crun], quick, { rounds, empties: false }),
   );
   const resident = [...withRunc, ...(crun === undefined ? [] : [crun])].map((runtime) => ({
     name: runtime.name,
@@ -130,10 +138,10 @@ function timesTable(title: string, rows: readonly Row[], rival: string): void {
   const yardstick = rows.find(({ name }) => name.startsWith(rival))?.ms ?? NaN;
   console.log(`\n${title}`);
   table([
-    ["", "median ms", "least", "most", `beside ${rival}`, "peak MB"],
-    ...rows.map(({ name, ms, range: [least, most], peakKb }) => [
+    ["", "median ms", "least", "most", `beside ${rival}`, "cpu ms", "peak MB"],
+    ...rows.map(({ name, ms, range: [least, most], cpuMs, peakKb }) => [
       ...[name, ms.toFixed(1), least.toFixed(1), most.toFixed(1), (ms / yardstick).toFixed(2)],
-      (peakKb / 1024).toFixed(0),
+      ...[cpuMs.toFixed(1), (peakKb / 1024).toFixed(0)],
     ]),
   ]);
 }
@@ -142,16 +150,10 @@ function table(rows: readonly (readonly string[])[]): void {
   const widths = rows[0]?.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0))) ?? [];
   for (const row of rows) {
     const cells = row.map((cell, i) =>
-      /^[\d.]/.test(cell) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)
+      /^[\d.]+$/.test(cell) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)
     );
     console.log(`  ${cells.join("  ")}`.trimEnd());
   }
-}
-
-/** Lets the title be printed before a section that blocks the thread. */
-async function later<T>(work: () => T): Promise<T> {
-  await new Promise((resolve) => setTimeout(resolve, 0));
-  return work();
 }
 
 async function isDirectory(path: string): Promise<boolean> {
@@ -174,10 +176,22 @@ await needs({
   "crun": "the fastest one",
 });
 const scratch = await Deno.makeTempDir({ prefix: "belay-bench-" });
+const write = console.log;
+// Standard output is for the numbers alone.
+if (args["json"] === true) console.log = console.error;
+const runtimes: Runtime[] = [];
+const leave = async () => {
+  await cleanUp(runtimes);
+  await Deno.remove(scratch, { recursive: true });
+};
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.addSignalListener(signal, () => leave().finally(() => Deno.exit(130)));
+}
 try {
-  const results = await bench(scratch, rounds);
-  if (args["json"] === true) console.log(JSON.stringify({ rounds, ...results }, null, 2));
+  const results = await bench(scratch, rounds, runtimes);
+  if (args["json"] === true) write(JSON.stringify({ rounds, ...results }, null, 2));
   else print(results);
 } finally {
-  await Deno.remove(scratch, { recursive: true });
+  await leave();
 }
+Deno.exit(0);

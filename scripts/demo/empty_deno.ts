@@ -12,7 +12,7 @@ export async function emptyDeno(
   const length = await file.read(head) ?? 0;
   const text = new TextDecoder().decode(head.subarray(0, length));
   if (!text.startsWith("#!")) return undefined;
-  const [, deno, flags] = /^exec '([^']+)' (run .*?) 'data:/m.exec(text) ?? [];
+  const [, deno, flags] = /exec '([^']+)' (run [^']*) 'data:/.exec(text) ?? [];
   if (deno === undefined || flags === undefined) throw new Error(`${belay}: an unknown launcher`);
   const program = `${directory}/empty.js`;
   await Deno.writeTextFile(program, "");

@@ -9,14 +9,16 @@ import { MNT_DETACH, mount, umount2 } from "../../ffi/syscalls/mount.ts";
 import { unshare } from "../../ffi/syscalls/namespace.ts";
 import { execve } from "../../ffi/syscalls/process.ts";
 
-/** struct rusage (sys/resource.h): its size, and where ru_maxrss is, in kB. */
-const RUSAGE = { size: 144, maxrss: 32 } as const;
+/** struct rusage (sys/resource.h): its size, where the two times are (struct timeval) and ru_maxrss, in kB. */
+const RUSAGE = { size: 144, utime: 0, stime: 16, maxrss: 32 } as const;
 /** si_status in siginfo_t. */
 const SI_STATUS = 24;
 
 /** One run of a program, from its execve to its end. */
 export interface Measured {
   readonly ms: number;
+  /** What it and the children it waited for took of the processors: others on the machine do not change it much. */
+  readonly cpuMs: number;
   /** The largest resident size of it or of one of the children it waited for, in kB. */
   readonly peakKb: number;
   /** Its exit code, or the number of the signal that ended it. */
@@ -66,8 +68,15 @@ export class Meter implements Disposable {
     this.#host.thread.call(
       new Call("waitid", [P.P_PIDFD, pidfd.fd, info, WAIT.WEXITED, usage], () => {}),
     );
-    const peakKb = Number(usage.view().getBigUint64(RUSAGE.maxrss, true));
-    return { ms, peakKb, status: info.view().getInt32(SI_STATUS, true) };
+    const read = (offset: number) => Number(usage.view().getBigUint64(offset, true));
+    const time = (offset: number) => read(offset) * 1000 + read(offset + 8) / 1000;
+    const cpuMs = time(RUSAGE.utime) + time(RUSAGE.stime);
+    return {
+      ms,
+      cpuMs,
+      peakKb: read(RUSAGE.maxrss),
+      status: info.view().getInt32(SI_STATUS, true),
+    };
   }
 
   /** Ends the stub behind it. */

@@ -1,4 +1,4 @@
-import { mustRun } from "../../scripts/step.ts";
+import { capture, mustRun } from "../../scripts/step.ts";
 import type { Runtime } from "./contestants.ts";
 import { type Measured, median, Meter } from "./meter.ts";
 
@@ -8,6 +8,7 @@ export interface Row {
   readonly ms: number;
   /** The fastest and the slowest. */
   readonly range: readonly [number, number];
+  readonly cpuMs: number;
   readonly peakKb: number;
 }
 
@@ -38,12 +39,13 @@ export async function makeBundle(
 }
 
 /** Measures each thing once a round, in turns; a thing is one program or several, one after the other. */
-function inTurns(
+async function inTurns(
   things: readonly { readonly name: string; readonly measure: () => Measured }[],
   rounds: number,
-): Row[] {
+): Promise<Row[]> {
   const all = things.map((): Measured[] => []);
   for (let round = -WARM_UP; round < rounds; round++) {
+    await new Promise((resolve) => setTimeout(resolve, 0)); // for signals, and for who tells the time
     things.forEach(({ name, measure }, i) => {
       const measured = measure();
       if (measured.status !== 0) throw new Error(`${name}: exit status ${measured.status}`);
@@ -53,7 +55,11 @@ function inTurns(
   return things.map(({ name }, i) => {
     const times = all[i]?.map(({ ms }) => ms) ?? [];
     const range = [Math.min(...times), Math.max(...times)] as const;
-    return { name, ms: median(times), range, peakKb: median(all[i]?.map((m) => m.peakKb) ?? []) };
+    const middle = (of: (measured: Measured) => number) => median(all[i]?.map(of) ?? []);
+    return {
+      ...{ name, ms: median(times), range },
+      ...{ cpuMs: middle(({ cpuMs }) => cpuMs), peakKb: middle(({ peakKb }) => peakKb) },
+    };
   });
 }
 
@@ -63,7 +69,7 @@ export function benchRun(
   runtimes: readonly Runtime[],
   cwd: string,
   { rounds, empties }: { readonly rounds: number; readonly empties: boolean },
-): Row[] {
+): Promise<Row[]> {
   const things = runtimes.flatMap(({ name, words, empty }) => [
     { name, measure: () => meter.run({ words: [...words, "run", CONTAINER], cwd }) },
     ...(empty === undefined || !empties ? [] : [{
@@ -85,7 +91,7 @@ export function benchLife(
   runtimes: readonly Runtime[],
   cwd: string,
   rounds: number,
-): Row[] {
+): Promise<Row[]> {
   const things = runtimes.map(({ name, words }) => ({
     name,
     measure: () => {
@@ -99,6 +105,7 @@ export function benchLife(
       parts.push(meter.run({ words: [...words, "delete", CONTAINER], cwd }));
       return {
         ms: parts.reduce((sum, { ms }) => sum + ms, 0),
+        cpuMs: parts.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
         peakKb: Math.max(...parts.map((part) => part.peakKb)),
         status: parts.find(({ status }) => status !== 0)?.status ?? 0,
       };
@@ -118,6 +125,11 @@ export function residentInit(meter: Meter, { words }: Runtime, cwd: string): num
   } finally {
     meter.run({ words: [...words, "delete", "--force", CONTAINER], cwd });
   }
+}
+
+/** Ends what an interrupted measurement left. */
+export async function cleanUp(runtimes: readonly Runtime[]): Promise<void> {
+  for (const { words } of runtimes) await capture([...words, "delete", "--force", CONTAINER]);
 }
 
 /** Gone, or a zombie that whoever adopted it has not reaped yet. */
