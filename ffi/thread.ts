@@ -12,7 +12,7 @@ const ARENA_SIZE = 0x8000;
 
 /**
  * The carrier that makes its calls on the calling OS thread, through libc's syscall(2). Interrupted calls (EINTR)
- * are made again: V8 and tokio use signals, and nothing here waits for one.
+ * are made again: V8 and tokio use signals, and nothing here waits for one. So is openat2 with EAGAIN, as a stub does.
  */
 export class Thread implements Kernel {
   #arena: Arena | undefined;
@@ -111,7 +111,8 @@ export class Thread implements Kernel {
     const number = syscallNumber(made.name);
     let result;
     do result = syscall(number, a, b, c, d, e, f); while (
-      result === -ERRNO.EINTR && made.name !== "close"
+      result === -ERRNO.EINTR && made.name !== "close" ||
+      result === -ERRNO.EAGAIN && made.name === "openat2"
     );
     // An interrupted close(2) has closed: another one would hit whoever got the number meanwhile.
     if (result === -ERRNO.EINTR) result = 0;

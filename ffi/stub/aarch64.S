@@ -47,6 +47,11 @@ again:
         svc     #0
         cmn     x0, #4                   // EINTR
         b.eq    again
+        cmn     x0, #11                  // EAGAIN
+        b.ne    result
+        cmp     w8, #437                 // openat2
+        b.eq    again
+result:
         str     x0, [x22]
         cmn     x0, #4095                // -4095..-1 as unsigned are the highest values
         b.hs    failed

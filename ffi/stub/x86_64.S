@@ -11,12 +11,15 @@
 #   next  0          go on
 #         -1         the result is a descriptor: serve that one from now on (accept4)
 #         N > 0      when the result is 0, serve descriptor N from now on and answer at once (clone3's child)
-# Each result replaces { nr, how }; the whole datagram goes back. A call that fails with EINTR is made again.
+# Each result replaces { nr, how }; the whole datagram goes back. A call that fails with EINTR is made again, and so is
+# openat2 with EAGAIN: somebody renamed or mounted something, anywhere, while it walked through a "..".
 # The peer's end of file, and any error on the socket but EINTR, ends the process.
 #
 # Registers: ebp descriptor served, r15 datagram length, r14 calls left, rbx current call, r12d how.
 
 .set EINTR, -4
+.set EAGAIN, -11
+.set OPENAT2, 437
 
 .globl _start
 .text
@@ -67,6 +70,11 @@ again:
         syscall                          # clobbers rax, rcx, r11 only
         cmp     $EINTR, %rax
         je      again
+        cmp     $EAGAIN, %rax
+        jne     result
+        cmpl    $OPENAT2, (%rbx)
+        je      again
+result:
         mov     %rax, (%rbx)
         cmp     $-4096, %rax
         ja      failed

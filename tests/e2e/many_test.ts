@@ -125,6 +125,32 @@ e2e(
   },
 );
 
+/** Renames directories, as any user may, until it is killed. */
+const STORM = `const [a, b] = [Deno.args[0] + "/a", Deno.args[0] + "/b"];
+Deno.mkdirSync(a);
+for (;;) { Deno.renameSync(a, b); Deno.renameSync(b, a); }`;
+
+e2e("containers are created while somebody renames directories all the time", async (world) => {
+  // The kernel gives up (EAGAIN) on a path with ".." in it when anything is renamed or mounted, anywhere, meanwhile.
+  const bundle = await world.bundle({
+    writable: true,
+    config: (spec) => spec.mounts.push({ destination: "/link/x", type: "tmpfs", source: "tmpfs" }),
+  });
+  Deno.symlinkSync(`${"../".repeat(8)}tmp`, `${bundle}/rootfs/link`);
+  Deno.writeTextFileSync(`${world.dir}/storm.ts`, STORM);
+  Deno.mkdirSync(`${world.dir}/storm`);
+  const storm = world.start([
+    ...[Deno.execPath(), "run", "--no-lock", "--allow-all"],
+    ...[`${world.dir}/storm.ts`, `${world.dir}/storm`],
+  ]);
+  await sleep(300);
+  for (let round = 0; round < 20; round++) {
+    await world.ok(["run", "--bundle", bundle, world.id()]);
+  }
+  storm.signal("SIGKILL");
+  await storm.ended;
+});
+
 /** A repeatable row of numbers from 0 to 1 (mulberry32). */
 function random(seed: number): () => number {
   return () => {
