@@ -1,7 +1,8 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import type { Remote } from "../../ffi/remote.ts";
-import { close } from "../../ffi/syscalls/file.ts";
+import { close, openat } from "../../ffi/syscalls/file.ts";
 import { connect, DescriptorMessage, SOCK, socket } from "../../ffi/syscalls/socket.ts";
+import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
 import { CommandError } from "../cli/command_error.ts";
 import type { Spec } from "../spec/types.ts";
 import { makeTerminal } from "./make_terminal.ts";
@@ -48,8 +49,17 @@ export function consoleSocketTerminal(kernel: Kernel, path: string | undefined):
 
 function sendMaster(kernel: Kernel, path: string, master: number): void {
   const fd = kernel.call(socket(SOCK.SOCK_STREAM));
+  const slash = path.lastIndexOf("/") + 1;
   try {
-    kernel.batch([connect(fd, path), new DescriptorMessage([master], NAME).send(fd)]);
+    // By the directory's descriptor: an address holds 107 bytes, and a path may be longer.
+    const opened = openat(AT_FDCWD, path.slice(0, slash) || ".", O.O_PATH | O.O_DIRECTORY);
+    const directory = kernel.call(opened);
+    try {
+      const short = `/proc/self/fd/${directory}/${path.slice(slash)}`;
+      kernel.batch([connect(fd, short), new DescriptorMessage([master], NAME).send(fd)]);
+    } finally {
+      kernel.call(close(directory));
+    }
   } catch (cause) {
     throw new CommandError(`--console-socket: ${path}`, { cause });
   } finally {
