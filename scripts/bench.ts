@@ -7,7 +7,7 @@
  *   --json      the numbers for programs, on standard output
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { belays, peers, type Runtime } from "../tests/bench/contestants.ts";
+import { belays, peers, removeLauncher, type Runtime } from "../tests/bench/contestants.ts";
 import { Meter } from "../tests/bench/meter.ts";
 import {
   benchLife,
@@ -182,6 +182,7 @@ if (args["json"] === true) console.log = console.error;
 const runtimes: Runtime[] = [];
 const leave = async () => {
   await cleanUp(runtimes);
+  await removeLauncher();
   await Deno.remove(scratch, { recursive: true });
 };
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

@@ -4,6 +4,9 @@ import { capture, mustRun, step } from "../../scripts/step.ts";
 const root = new URL("../..", import.meta.url).pathname;
 const OFFLINE_DENO = `${root}../shared/tools/offline-deno`;
 
+/** Always at one path: for root, a launcher keeps compiled code in a cache, by path. */
+const LAUNCHER = `${root}dist/belay-bench`;
+
 /** A runtime under test. */
 export interface Runtime {
   readonly name: string;
@@ -15,8 +18,8 @@ export interface Runtime {
 
 /** Builds belay as a launcher, and compiled where a denort can be had. */
 export async function belays(scratch: string): Promise<Runtime[]> {
-  await build(["--launcher", "--out", `${scratch}/belay-launcher`]);
-  const launcher = `${scratch}/belay-launcher`;
+  const launcher = LAUNCHER;
+  await build(["--launcher", "--out", launcher]);
   const empty = await emptyDeno(launcher, scratch);
   const made: Runtime[] = [{
     name: "belay (launcher)",
@@ -41,6 +44,15 @@ export async function belays(scratch: string): Promise<Runtime[]> {
     empty: [nothing],
   });
   return made;
+}
+
+/** Removes what `belays` built outside of the scratch directory. */
+export async function removeLauncher(): Promise<void> {
+  for (const path of [LAUNCHER, `${LAUNCHER}.js`]) {
+    await Deno.remove(path).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error; // it was not built yet
+    });
+  }
 }
 
 /** The peers that are installed here, and that can run in cgroups as they are. */
