@@ -246,11 +246,14 @@ export class StateDir implements Disposable {
     );
   }
 
-  /** Closes the directory, and with that gives up its lock. Twice is harmless. */
+  /**
+   * Gives up the lock and closes the directory. Twice is harmless. Closing alone would not do: posix_spawn(3) returns a
+   * moment before the child's execve has closed its copy, which holds the lock as well.
+   */
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
-    this.kernel.call(close(this.fd));
+    this.kernel.batch([attempt(flock(this.fd, LOCK.LOCK_UN)), close(this.fd)]);
   }
 }
 

@@ -1,0 +1,139 @@
+// The fault sweep: every system call of every command fails, and belay is killed at every system call; afterwards
+// `delete --force` works where something is visible, and nothing is left. See docs/HACKING.md, "The fault sweep".
+import { assertEquals } from "@std/assert";
+import { noFile, notRoot, testUnless } from "../skip.ts";
+import type { Report, Sum, Walk } from "./driver.ts";
+import { type Scenario, SCENARIOS, STEPS } from "./scenarios.ts";
+
+const all = Deno.env.get("BELAY_SWEEP") === "all";
+const seed = Number(
+  Deno.env.get("BELAY_SWEEP_SEED") ?? crypto.getRandomValues(new Uint16Array(1))[0],
+);
+/** Of the kills, one of so many where not all are walked. */
+const STRIDE = 8;
+/** Walks at a time: one for each processor of the smallest machine. */
+const LANES = 2;
+/** How long one point may take. */
+const SILENCE_MS = 60_000;
+
+/** A setting in which mounts that leak are seen, because every mount is shared, as on most machines. */
+const WORLD = "mount --make-rshared /";
+
+const totals = { errors: 0, calls: 0, kills: 0, failures: 0 };
+
+for (const scenario of SCENARIOS) {
+  testUnless(
+    [notRoot(), noFile("/bin/busybox")],
+    `fault sweep, ${scenario.name}: ${all ? "every error and kill" : `a part, seed ${seed}`}`,
+    async () => {
+      const home = await Deno.makeTempDir({ prefix: "belay-sweep-" });
+      await Deno.chmod(home, 0o755);
+      try {
+        const program = await bundle(home);
+        const walks = STEPS.flatMap((step) =>
+          (["kills", "errors"] as const).map((mode) => ({
+            ...{ scenario: scenario.name, step, mode, home, seed, all, stride: STRIDE },
+          }))
+        ).filter(({ step }) => all || step !== "run" || scenario === SCENARIOS[0]);
+        const failures: string[] = [];
+        const lane = async () => {
+          for (let walk = walks.shift(); walk !== undefined; walk = walks.shift()) {
+            failures.push(...await swept(program, scenario, walk));
+          }
+        };
+        await Promise.all(Array.from({ length: LANES }, lane));
+        totals.failures += failures.length;
+        assertEquals(failures, []);
+      } finally {
+        await Deno.remove(home, { recursive: true });
+      }
+    },
+  );
+}
+
+testUnless([notRoot(), noFile("/bin/busybox")], "fault sweep: what was swept", () => {
+  const { errors, calls, kills } = totals;
+  console.log(
+    `swept ${errors + kills} points: ${errors} errors over ${calls} calls, ${kills} kills; ` +
+      (all
+        ? "all of them"
+        : `seed ${seed} (BELAY_SWEEP_SEED), one error for each call, one kill in ${STRIDE}`),
+  );
+});
+
+/** One file, so that a process starts as fast as belay does. */
+async function bundle(home: string): Promise<string> {
+  const program = `${home}/faults.js`;
+  const entry = new URL("entry.ts", import.meta.url).pathname;
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["bundle", "--quiet", "--output", program, entry],
+    cwd: new URL("../..", import.meta.url).pathname,
+    stdin: "null",
+  }).output();
+  if (code !== 0) throw new Error(`deno bundle: ${new TextDecoder().decode(stderr)}`);
+  return program;
+}
+
+function command(program: string, { world }: Scenario, walk: Walk): string[] {
+  const inside = `${WORLD}${world === undefined ? "" : ` && ${world}`} && exec "$@"`;
+  const deno = [Deno.execPath(), "run", "--allow-all", "--no-lock", "--no-check", "--quiet"];
+  return ["unshare", "--mount", "sh", "-c", inside, "sh", ...deno, program, JSON.stringify(walk)];
+}
+
+/** Does a walk in a process of its own; what is wrong, with how to see it again. */
+async function swept(program: string, scenario: Scenario, walk: Walk): Promise<string[]> {
+  const failures: string[] = [];
+  const name = `${walk.scenario}, ${walk.step}`;
+  const [unshare = "", ...args] = command(program, scenario, walk);
+  const child = new Deno.Command(unshare, {
+    args,
+    ...{ stdin: "null", stdout: "piped", stderr: "null" } as const,
+  }).spawn();
+  let at: { k: number; deed: string } | undefined;
+  let sum: Sum | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  for await (const line of lines(child.stdout)) {
+    clearTimeout(timer);
+    timer = setTimeout(() => child.kill("SIGKILL"), SILENCE_MS);
+    const said: Report & { at?: typeof at } & Partial<Sum> = JSON.parse(line);
+    if (said.at !== undefined) at = said.at;
+    else if (said.calls !== undefined) sum = said as Sum;
+    else failures.push(...judged(said, name, scenario, walk));
+  }
+  clearTimeout(timer);
+  const { signal, code } = await child.status;
+  if (sum === undefined) {
+    failures.push(`${name}: the walk ended at ${JSON.stringify(at)} (${signal ?? code})`);
+  } else if (walk.mode === "errors") totals.calls += sum.calls;
+  return failures;
+}
+
+function judged(report: Report, name: string, scenario: Scenario, walk: Walk): string[] {
+  const { k, deed, hit, problems = [] } = report;
+  if (hit !== undefined) totals[walk.mode]++;
+  if (problems.length === 0) return [];
+  const again = command("tests/faults/entry.ts", scenario, {
+    ...walk,
+    home: "/tmp",
+    only: { k, deed },
+  });
+  return [
+    `${name}, ${deed} at call ${k} ${hit?.shown ?? ""}: ${problems.join("; ")}\n  again: ${
+      again.map(quoted).join(" ")
+    }`,
+  ];
+}
+
+function quoted(word: string): string {
+  return /^[\w./:=-]+$/.test(word) ? word : `'${word}'`;
+}
+
+async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let rest = "";
+  const decoder = new TextDecoder();
+  for await (const bytes of stream) {
+    const parts = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+    rest = parts.pop() ?? "";
+    yield* parts;
+  }
+}
