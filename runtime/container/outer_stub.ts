@@ -13,7 +13,7 @@ import type { Spec } from "../spec/types.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { raiseLimits } from "../process/rlimits.ts";
 import { attachForeignRoot, type ForeignRoot } from "../rootfs/foreign_mount.ts";
-import { cloneTree } from "../rootfs/place_mount.ts";
+import { changeAttributes, cloneTree } from "../rootfs/place_mount.ts";
 import type { PreparedMount } from "../rootfs/mounts.ts";
 import { type Join, type NamespacePlan, timeOffsetLines } from "./namespaces.ts";
 
@@ -94,7 +94,15 @@ export function openTrees(
 ): Trees {
   const open = (path: string, recursive: boolean): number => {
     const tree = cloneTree(path, recursive);
-    return stub.batch([tree, mount_setattr(tree, { propagation: MS_SLAVE }, true)])[0];
+    try {
+      return stub.batch([tree, mount_setattr(tree, { propagation: MS_SLAVE }, true)])[0];
+    } catch (error) {
+      if (!isSyscallError(error, "ENOSYS")) throw error;
+      // Before kernel 5.12, when the classic call still took a detached mount.
+      const again = stub.call(cloneTree(path, recursive));
+      changeAttributes(stub, again, { propagation: MS_SLAVE, recursive: true });
+      return again;
+    }
   };
   return {
     root: open(rootfs, true),

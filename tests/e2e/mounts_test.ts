@@ -107,6 +107,26 @@ contained(
   },
 );
 
+contained("mounts: options of the file system itself", async (bundle) => {
+  bundle.mount(
+    "/t",
+    "tmpfs",
+    "tmpfs",
+    "sync",
+    "dirsync",
+    "lazytime",
+    "silent",
+    "defaults",
+    "size=4k",
+  );
+  bundle.mount("/n", "tmpfs", "tmpfs", "sync", "async", "lazytime", "nolazytime", "loud");
+  const all = await mounts(bundle);
+  const shown = (point: string) =>
+    all.get(point)?.superOptions.filter((each) => /sync|lazy|^size/.test(each)).toSorted();
+  assertEquals(shown("/t"), ["dirsync", "lazytime", "size=4k", "sync"]);
+  assertEquals(shown("/n"), []);
+});
+
 contained("mounts: access times", async (bundle) => {
   const src = source(bundle);
   const times: Record<string, string[]> = {
@@ -130,20 +150,20 @@ contained(
   async (bundle) => {
     const src = source(bundle);
     Deno.mkdirSync(`${src}/sub`);
-    const tree = (options: string[]) => {
+    const tree = (options: readonly string[], inner: string) => {
       bundle.config.mounts.pop();
       bundle.mount("/tree", "bind", src, "rbind", ...options);
       bundle.write("grep ' /tree' /proc/self/mountinfo");
       return inMounts(
         bundle,
-        `mount -t tmpfs -o nodev tmpfs "$3/src/sub"; belay run --bundle "$1" "$2"`,
+        `mount -t tmpfs -o ${inner} tmpfs "$3/src/sub"; belay run --bundle "$1" "$2"`,
       );
     };
     bundle.mount("/tree", "none", "none"); // taken off by the first
+    const plain = (options: readonly string[]) =>
+      options.filter((one) => one !== "rw" && one !== "relatime");
     const options = async (...asked: string[]) =>
-      parseMounts(await tree(asked)).map((each) =>
-        each.options.filter((one) => one !== "rw" && one !== "relatime")
-      );
+      parseMounts(await tree(asked, "nodev")).map((each) => plain(each.options));
     assertEquals(await options(), [[], ["nodev"]]);
     assertEquals(await options("ro", "nosuid"), [["ro", "nosuid"], ["nodev"]]);
     assertEquals(await options("rro"), [["ro"], ["ro", "nodev"]]);
@@ -156,6 +176,13 @@ contained(
       ["nodev", "nodiratime", "nosymfollow"],
     ]);
     assertEquals(await options("rnoatime"), [["noatime"], ["nodev", "noatime"]]);
+    const back = ["rrw", "rsuid", "rdev", "rexec", "rdiratime", "rsymfollow", "rstrictatime"];
+    const all = "ro,nosuid,nodev,noexec,nodiratime,noatime";
+    assertEquals(
+      parseMounts(await tree([], all)).at(-1)?.options.toSorted(),
+      all.split(",").toSorted(),
+    );
+    assertEquals(parseMounts(await tree(back, all)).map((each) => each.options), [["rw"], ["rw"]]);
     // bind alone takes the top of the tree, and what is mounted below stays behind.
     bundle.config.mounts.pop();
     bundle.mount("/tree", "bind", src, "bind");
