@@ -276,3 +276,29 @@ e2e(
     assertStringIncludes(read(world, "seen"), "1234\n4321\n");
   },
 );
+
+e2e(
+  "createContainer hooks add mounts in a user namespace, where the way to the root is open",
+  async (world) => {
+    const bundle = await bundleWith(
+      world,
+      {
+        createContainer: [
+          shell(`mount -t tmpfs hooked ${world.dir}/bundle-1/rootfs/tmp; id -u; true`),
+        ],
+      },
+      ["sh", "-c", "stat -f -c %T /tmp; cat /proc/self/uid_map"],
+      (spec) => {
+        spec.linux.namespaces.push({ type: "user" });
+        spec.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+        spec.linux.gidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      },
+    );
+    Deno.mkdirSync(`${bundle}/rootfs/out`);
+    const { stdout } = await world.ok(["run", "--bundle", bundle, world.id()]);
+    assertMatch(stdout, /^tmpfs\n\s+0\s+100000\s+65536\n$/);
+    // Where it is closed, there is a container all the same.
+    Deno.chmodSync(world.dir, 0o700);
+    assertEquals((await world.ok(["run", "--bundle", bundle, world.id()])).code, 0);
+  },
+);
