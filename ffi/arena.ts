@@ -1,4 +1,4 @@
-import { type Call, Loaded, Place, plain, Struct, type Value } from "./call.ts";
+import { Place, Struct, type Value } from "./call.ts";
 
 const encoder = new TextEncoder();
 
@@ -58,23 +58,11 @@ export class Arena {
     return this.#struct(struct);
   }
 
-  /** Copies back what the kernel wrote into the out-buffers of a call, also those behind other structs. */
-  collect(made: Call<unknown>): void {
-    for (const arg of made.args) this.#collect(plain(arg));
-  }
-
-  #collect(arg: unknown): void {
-    const struct = arg instanceof Place
-      ? arg.struct
-      : arg instanceof Loaded
-      ? arg.place.struct
-      : arg;
-    if (!(struct instanceof Struct)) return;
-    const offset = this.#placed.get(struct);
-    if (struct.out && offset !== undefined) {
-      struct.bytes = this.bytes.slice(offset, offset + struct.size);
+  /** Copies back what the kernel wrote into the out-buffers that were laid out since the last reset. */
+  collect(): void {
+    for (const [struct, offset] of this.#placed) {
+      if (struct.out) struct.bytes = this.bytes.slice(offset, offset + struct.size);
     }
-    for (const [, , value] of struct.fields) this.#collect(value);
   }
 
   /** Room for `size` bytes, aligned to 8; its offset. @throws ArenaFull */

@@ -43,10 +43,13 @@ export class RequestBuffer {
     }
   }
 
-  /** The raw result of a call of an answered request, after its out-buffers have been copied back. */
-  read(calls: readonly Call<unknown>[], index: number): number {
-    const made = calls[index];
-    if (made !== undefined) this.arena.collect(made);
+  /** Copies back the out-buffers of an answered request. */
+  collect(): void {
+    this.arena.collect();
+  }
+
+  /** The raw result of a call of an answered request. */
+  read(index: number): number {
     return Number(this.arena.view.getBigInt64(this.#at(index), true));
   }
 

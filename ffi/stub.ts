@@ -53,8 +53,7 @@ export class Stub implements Remote {
     if (calls.length === 0) return [] as Results<T>; // the stub's loop runs at least once
     const watching = observer();
     if (watching !== undefined) return this.#observed(calls, watching) as Results<T>;
-    this.#send(calls);
-    this.#receive();
+    this.#plainly(calls);
     return this.#settle(calls) as Results<T>;
   }
 
@@ -95,7 +94,7 @@ export class Stub implements Remote {
   static adopt(kernel: Kernel, name: string, fd: number, pidfd: Pidfd): Stub {
     const stub = new Stub(kernel, name, fd, 0, pidfd);
     stub.#receive();
-    stub.served = buffer.read([], 0);
+    stub.served = buffer.read(0);
     return stub;
   }
 
@@ -271,7 +270,7 @@ export class Stub implements Remote {
   }
 
   #settle(calls: readonly Call<unknown>[]): unknown[] {
-    return calls.map((made, index) => settle(made, buffer.read(calls, index)));
+    return calls.map((made, index) => settle(made, buffer.read(index)));
   }
 
   /** One call at a time, each between two readings of the clock in the stub itself. */
@@ -287,7 +286,7 @@ export class Stub implements Remote {
         alone.onFailure = { kind: "attempt" }; // the second clock must run, too
         const timed = [clock_gettime(start), alone, clock_gettime(end)];
         this.#plainly(timed, send);
-        raw = buffer.read(timed, 1);
+        raw = buffer.read(1);
       } else this.#plainly([clock_gettime(start), clock_gettime(end)]);
       watching.after(made, executor, raw, nanoseconds(start), nanoseconds(end));
       results.set(made as Call<number>, raw);
@@ -315,6 +314,6 @@ export class Stub implements Remote {
     this.#send(calls);
     followUp?.();
     this.#receive();
-    calls.forEach((_, index) => buffer.read(calls, index));
+    buffer.collect();
   }
 }

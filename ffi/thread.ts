@@ -116,7 +116,7 @@ export class Thread implements Kernel {
     );
     // An interrupted close(2) has closed: another one would hit whoever got the number meanwhile.
     if (result === -ERRNO.EINTR) result = 0;
-    arena.collect(made);
+    arena.collect();
     return result;
   }
 }

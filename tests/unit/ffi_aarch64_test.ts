@@ -52,7 +52,8 @@ class Foreign implements Disposable {
   batch(calls: readonly Call<unknown>[]): number[] {
     this.send(calls);
     assert(this.receive() > 0, "the stub ended");
-    return calls.map((_, index) => this.#buffer.read(calls, index));
+    this.#buffer.collect();
+    return calls.map((_, index) => this.#buffer.read(index));
   }
 
   /** Bytes of the next answer. */
