@@ -135,6 +135,9 @@ export async function launcherText(
   return `#!/bin/sh\n${shell.join("\n")}\n${program}${RESTORE}${starter(entry, id)}`;
 }
 
+/** Bytes that the cache may have, some 20 programs; past that it is emptied, and begins anew. */
+const CACHE_LIMIT = 16 * 1024 * 1024;
+
 /** Begins and ends a chunk. */
 const MARK = "\n//---- ";
 
