@@ -169,13 +169,18 @@ const load = (name) => {
   if (chunk === undefined) chunks.set(name, chunk = program[name](load));
   return chunk;
 };
+const id = ${JSON.stringify(id)};
 const note = cache + "/stored" + path.replaceAll("/", "_");
 let noted = "";
 try { noted = Deno.readTextFileSync(note); } catch { /* the first time, or not ours to read */ }
-if (noted !== ${JSON.stringify(id)}) globalThis.belayExit = (code) => setTimeout(() => {
-  try { Deno.writeTextFileSync(note, ${
-    JSON.stringify(id)
-  }); } catch { /* the next one tries again */ }
+if (noted !== id) globalThis.belayExit = (code) => setTimeout(() => {
+  try {
+    const files = [...Deno.readDirSync(cache)].filter((entry) => entry.isFile)
+      .map((entry) => cache + "/" + entry.name);
+    const bytes = files.reduce((sum, file) => sum + Deno.statSync(file).size, 0);
+    if (bytes > ${CACHE_LIMIT}) for (const file of files) Deno.removeSync(file);
+    else Deno.writeTextFileSync(note, id);
+  } catch { /* somebody else empties it at this moment: the next one tries again */ }
   Deno.exit(code);
 }, 100);
 await load(${JSON.stringify(entry)});
