@@ -167,9 +167,12 @@ function swapping(bundle: Bundle, name: string, target: string): AsyncDisposable
       try {
         Deno.renameSync(from, to);
       } catch { // belay has made a directory where there was nothing for a moment
-        const odd = Deno.lstatSync(path).isDirectory && round % 4 === 1;
-        if (odd) Deno.removeSync(path, { recursive: true });
-        round = odd ? round - 1 : round;
+        if (round % 4 !== 1) continue;
+        try {
+          if (!Deno.lstatSync(path).isDirectory) continue;
+          Deno.removeSync(path, { recursive: true });
+        } catch {} // and makes more in it at this moment
+        round--;
       }
     }`;
   const racer = bundle.world.start([Deno.execPath(), "eval", "--no-lock", code]);
