@@ -1,3 +1,4 @@
+import { attempt } from "./call.ts";
 import type { Kernel } from "./kernel.ts";
 import {
   EPOLL,
@@ -34,12 +35,14 @@ class Readiness {
     if (this.#waiters.has(fd)) throw new Error(`descriptor ${fd} is waited for already`);
     const { promise, resolve, reject } = Promise.withResolvers<boolean>();
     const epoll = this.#start(kernel);
-    kernel.call(epoll_ctl(epoll, EPOLL_CTL.EPOLL_CTL_ADD, fd, EPOLL.EPOLLIN));
+    try {
+      kernel.call(epoll_ctl(epoll, EPOLL_CTL.EPOLL_CTL_ADD, fd, EPOLL.EPOLLIN));
+    } catch (error) {
+      if (this.#loop === undefined) this.#stop(kernel);
+      throw error;
+    }
     this.#waiters.set(fd, { resolve, reject });
-    this.#loop ??= this.#run(kernel, epoll).catch((error) => {
-      for (const waiter of this.#waiters.values()) waiter.reject(error); // nobody else would ever tell them
-      this.#waiters.clear();
-    });
+    this.#loop ??= this.#run(kernel, epoll);
     const ready = await promise;
     if (this.#waiters.size === 0) await this.#loop;
     return ready;
@@ -50,20 +53,47 @@ class Readiness {
     const waiter = this.#waiters.get(fd);
     if (waiter === undefined || this.#epoll === undefined || this.#wake === undefined) return;
     this.#waiters.delete(fd);
-    kernel.call(epoll_ctl(this.#epoll, EPOLL_CTL.EPOLL_CTL_DEL, fd, 0));
     waiter.resolve(false);
-    kernel.call(write(this.#wake, new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0])));
+    const wake = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
+    const [removed, woken] = kernel.batch([
+      attempt(epoll_ctl(this.#epoll, EPOLL_CTL.EPOLL_CTL_DEL, fd, 0)),
+      attempt(write(this.#wake, wake)),
+    ]);
+    // Whoever waits would never hear of it: nothing else wakes the loop.
+    if (woken instanceof Error) kernel.call(write(this.#wake, wake));
+    if (removed instanceof Error) throw removed;
   }
 
   #start(kernel: Kernel): number {
     if (this.#epoll !== undefined) return this.#epoll;
-    this.#epoll = kernel.call(epoll_create1());
-    this.#wake = kernel.call(eventfd2());
-    kernel.call(epoll_ctl(this.#epoll, EPOLL_CTL.EPOLL_CTL_ADD, this.#wake, EPOLL.EPOLLIN));
-    return this.#epoll;
+    try {
+      this.#epoll = kernel.call(epoll_create1());
+      this.#wake = kernel.call(eventfd2());
+      kernel.call(epoll_ctl(this.#epoll, EPOLL_CTL.EPOLL_CTL_ADD, this.#wake, EPOLL.EPOLLIN));
+      return this.#epoll;
+    } catch (error) {
+      this.#stop(kernel); // half of it would let nobody be woken
+      throw error;
+    }
+  }
+
+  #stop(kernel: Kernel): void {
+    for (const fd of [this.#epoll, this.#wake]) if (fd !== undefined) kernel.call(close(fd));
+    this.#epoll = this.#wake = this.#loop = undefined;
   }
 
   async #run(kernel: Kernel, epoll: number): Promise<void> {
+    try {
+      await this.#serve(kernel, epoll);
+    } catch (error) {
+      for (const waiter of this.#waiters.values()) waiter.reject(error); // nobody else would ever tell them
+      this.#waiters.clear();
+    } finally {
+      this.#stop(kernel);
+    }
+  }
+
+  async #serve(kernel: Kernel, epoll: number): Promise<void> {
     const buffer = new ArrayBuffer(EPOLL_EVENT.size * EVENTS);
     const address = addressOf(buffer);
     const view = new DataView(buffer);
@@ -86,9 +116,6 @@ class Readiness {
         waiter.resolve(true);
       }
     }
-    kernel.call(close(epoll));
-    if (this.#wake !== undefined) kernel.call(close(this.#wake));
-    this.#epoll = this.#wake = this.#loop = undefined;
   }
 }
 

@@ -17,7 +17,7 @@ export const run: Run = async (invocation) => {
   const carriers = hostCarriers(globals);
   const { thread } = carriers;
   const detach = flags.bool("detach");
-  const terminal = runTerminal(thread, { detach, socket: flags.string("console-socket") });
+  using terminal = runTerminal(thread, { detach, socket: flags.string("console-socket") });
   const created = createContainer(carriers, createRequest(invocation, terminal), log);
   const { dir, init, state, exec } = created;
   using _dir = dir;
@@ -30,12 +30,12 @@ export const run: Run = async (invocation) => {
     foreground = detach ? undefined : terminal.foreground();
     startProcess(carriers, init, state, exec);
     runPoststart(carriers, init.pidfd, state);
+    dir.unlock();
   } catch (error) {
     foreground?.[Symbol.dispose]();
     abandon(carriers, dir, [init], log);
     throw error;
   }
-  dir.unlock();
   if (foreground === undefined) return 0;
   using _foreground = foreground;
   let code;

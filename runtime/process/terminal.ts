@@ -1,17 +1,22 @@
 import type { Kernel } from "../../ffi/kernel.ts";
+import { close } from "../../ffi/syscalls/file.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { consoleSocketTerminal, type TerminalWay } from "./console_socket.ts";
 import { type Foreground, forwardSignals } from "./foreground.ts";
 import { makeTerminal } from "./make_terminal.ts";
 import { Relay } from "./relay.ts";
 
-/** `run`'s way with terminals: handed over when it detaches, its own terminal in the foreground. */
+/**
+ * `run`'s way with terminals: handed over when it detaches, its own terminal in the foreground. Disposing closes a
+ * terminal that was made and that `foreground()` has not taken over.
+ */
 export function runTerminal(
   kernel: Kernel,
   { detach, socket }: { readonly detach: boolean; readonly socket: string | undefined },
-): TerminalWay & { foreground(): Foreground } {
+): TerminalWay & Disposable & { foreground(): Foreground } {
   if (detach) {
-    return { ...consoleSocketTerminal(kernel, socket), foreground: () => new Plain() };
+    const way = consoleSocketTerminal(kernel, socket);
+    return { ...way, foreground: () => new Plain(), [Symbol.dispose]() {} };
   }
   let master: number | undefined;
   return {
@@ -24,7 +29,15 @@ export function runTerminal(
     make(init, root, spec) {
       master = makeTerminal(init, root, spec);
     },
-    foreground: () => master === undefined ? new Plain() : new Relay(kernel, master),
+    foreground() {
+      if (master === undefined) return new Plain();
+      const relay = new Relay(kernel, master);
+      master = undefined;
+      return relay;
+    },
+    [Symbol.dispose]() {
+      if (master !== undefined) kernel.call(close(master));
+    },
   };
 }
 

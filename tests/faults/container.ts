@@ -37,7 +37,7 @@ export class Container {
   readonly #log: string;
   readonly #bundles: Readonly<Record<"sleep" | "true", string>>;
 
-  constructor(scenario: Scenario, private readonly names: Names) {
+  constructor(private readonly scenario: Scenario, private readonly names: Names) {
     this.id = names.mark;
     this.root = `${names.home}/state`;
     this.#log = `${names.home}/log`;
@@ -68,8 +68,11 @@ export class Container {
 
   #command(step: Step): string[] {
     switch (step) {
-      case "create":
-        return ["create", "--bundle", this.#bundles.sleep, "--pid-file", this.pidFile, this.id];
+      case "create": {
+        const console = this.scenario.terminal ? ["--console-socket", this.consoleSocket] : [];
+        const flags = ["--bundle", this.#bundles.sleep, "--pid-file", this.pidFile, ...console];
+        return ["create", ...flags, this.id];
+      }
       case "run":
         return ["run", "--bundle", this.#bundles.true, "--pid-file", this.pidFile, this.id];
       case "kill":
@@ -77,6 +80,11 @@ export class Container {
       default:
         return [...step.split(" "), this.id];
     }
+  }
+
+  /** Where somebody waits for terminals, and lets go of them at once. */
+  get consoleSocket(): string {
+    return `${this.names.home}/console`;
   }
 
   /** What `--pid-file` names. */

@@ -71,7 +71,9 @@ class Walker {
     if (scenario === undefined) throw new Error(`no scenario ${what.scenario}`);
     const home = `${what.home}/${MARK}`;
     Deno.mkdirSync(home);
-    const walker = new Walker(what, new Container(scenario, { mark: MARK, home }));
+    const container = new Container(scenario, { mark: MARK, home });
+    if (scenario.terminal) receiveTerminals(container.consoleSocket);
+    const walker = new Walker(what, container);
     await walker.#clean("run"); // what Deno opens once and keeps is open from here on
     walker.#before = walker.#census();
     return walker;
@@ -256,6 +258,10 @@ class Walker {
   remove(): void {
     Deno.removeSync(`${this.what.home}/${MARK}`, { recursive: true });
   }
+}
+
+async function receiveTerminals(path: string): Promise<void> {
+  for await (const connection of Deno.listen({ transport: "unix", path })) connection.close();
 }
 
 /** All children of this process, zombies, too. */

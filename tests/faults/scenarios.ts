@@ -25,6 +25,7 @@ export interface Scenario {
   readonly world?: string;
   /** Changes the default configuration. */
   change(spec: AnySpec, names: Names): void;
+  /** `create` gets a `--console-socket`. */
   readonly terminal?: true;
 }
 
@@ -73,4 +74,19 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   { name: "hooks", change: hooked },
+  {
+    name: "terminal",
+    terminal: true,
+    change(spec) {
+      spec.process.terminal = true;
+    },
+  },
+  {
+    name: "cgroup v2",
+    world: `${HIDE_CGROUPS} && mount -t cgroup2 none /sys/fs/cgroup`,
+    change(spec, { mark }) {
+      spec.linux.cgroupsPath = `/${mark}/container`;
+      spec.linux.namespaces.push({ type: "cgroup" });
+    },
+  },
 ];
