@@ -80,7 +80,7 @@ export class Recorder implements Carriers {
 
 /** A process that only records. */
 export class RecordingKernel implements Kernel {
-  #next = FIRST_FD;
+  protected next: number = FIRST_FD;
 
   constructor(protected readonly recorder: Recorder, protected readonly process: string) {}
 
@@ -118,7 +118,7 @@ export class RecordingKernel implements Kernel {
 
   /** The next descriptor number of this process. */
   newFd(): number {
-    return this.#next++;
+    return this.next++;
   }
 }
 
@@ -144,7 +144,9 @@ class RecordingRemote extends RecordingKernel implements Remote {
     const message = new DescriptorMessage(1);
     const flags = Number(BigInt(args.flags) | BigInt(CLONE.CLONE_PIDFD));
     const pid = this.call(clone3({ ...args, flags, pidfd: message.slot(0) }));
-    return new RecordingRemote(this.recorder, name, pid);
+    const child = new RecordingRemote(this.recorder, name, pid);
+    child.next = this.next; // it inherits what is open
+    return child;
   }
 
   give(fds: readonly number[]): number[] {

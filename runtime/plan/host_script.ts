@@ -35,6 +35,8 @@ export class HostScript {
         return this.#opened(asked);
       case "read":
         return this.#readOnce(asked);
+      case "write":
+        return Number(args[2]);
       case "mkdirat":
       case "mknodat":
         this.#made.add(this.#pathOf(asked));
@@ -81,9 +83,14 @@ export class HostScript {
   #pathOf({ process, args: [dirfd, path] }: Asked): string {
     const name = typeof path === "string" ? path : "";
     if (name.startsWith("/")) return name;
-    const base = Number(dirfd) === AT_FDCWD ? "" : this.#open.get(`${process} ${dirfd}`) ?? "";
+    const base = Number(dirfd) === AT_FDCWD ? "" : this.#openAs(process, Number(dirfd));
     if (name === "" || name === ".") return base;
     return `${base === "/" ? "" : base}/${name}`;
+  }
+
+  /** The path behind a descriptor, which may be inherited: the init is a clone of the outer stub. */
+  #openAs(process: string, fd: number): string {
+    return this.#open.get(`${process} ${fd}`) ?? this.#open.get(`outer ${fd}`) ?? "";
   }
 
   #readOnce({ process, args: [fd, buffer, size] }: Asked): number {
@@ -118,13 +125,20 @@ export class HostScript {
     if (this.#made.has(path) || path === "") return S_IF.S_IFDIR | 0o755;
     if (asked.process === "belay") return modeOf(path);
     const bare = path.startsWith(this.rootfs) ? path.slice(this.rootfs.length) : path;
+    if (bare === "/dev/pts/ptmx") return S_IF.S_IFCHR | 0o666; // of the container's own devpts
     const onHost = asked.name === "open_tree" || /^\/(proc|sys|dev)(\/|$)/.test(bare);
     return modeOf(this.rootfs + bare) ?? (onHost ? modeOf(bare) : undefined);
   }
 
+  /** A guess by the path, as configurations have it: nothing is mounted yet. */
   #fileSystem(asked: Asked): number {
     const path = this.#pathOf(asked);
-    const type = path.includes("pts") ? FS_MAGIC.DEVPTS_SUPER_MAGIC : FS_MAGIC.PROC_SUPER_MAGIC;
+    const bare = path.startsWith(this.rootfs) ? path.slice(this.rootfs.length) : path;
+    const type = /^\/proc(\/|$)/.test(bare)
+      ? FS_MAGIC.PROC_SUPER_MAGIC
+      : /\/pts(\/|$)/.test(bare)
+      ? FS_MAGIC.DEVPTS_SUPER_MAGIC
+      : FS_MAGIC.TMPFS_MAGIC;
     return fill(asked.args[1], (view) => view.setBigInt64(STATFS_TYPE, BigInt(type), true));
   }
 }
