@@ -9,6 +9,7 @@ import {
   unlinkat,
 } from "../../ffi/syscalls/file.ts";
 import { bind, listen, SOCK, socket } from "../../ffi/syscalls/socket.ts";
+import { sleep } from "../../ffi/syscalls/event.ts";
 import { attempt, tolerate } from "../../ffi/call.ts";
 import { AT, AT_FDCWD, LOCK, O } from "../../ffi/abi/file_flags.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
@@ -23,6 +24,10 @@ export const CONTROL_SOCKET = "control.sock";
 export const FOREIGN_ROOT = "root";
 /** Held with flock(2) by the stub that waits to become the container's process; see `status.ts`. */
 export const EXEC_LOCK = "exec.lock";
+
+/** How long a lock may outlive the belay that took it, with a margin for a busy machine. */
+const LOCK_PATIENCE_MS = 100;
+const LOCK_POLL_MS = 5;
 
 const TEMPORARY = ".state.json";
 /** A directory, in getdents64(2). */
@@ -116,16 +121,27 @@ export class StateDir implements Disposable {
    * @throws CommandError when another belay has it, or when the directory was deleted meanwhile.
    */
   lock(): void {
-    try {
-      this.kernel.call(flock(this.fd, LOCK.LOCK_EX | LOCK.LOCK_NB));
-    } catch (error) {
-      if (!isSyscallError(error, "EAGAIN")) throw error;
+    if (!this.#tryLock()) {
       throw new CommandError(
         `container ${this.id} is being worked on by another belay (create, start or delete); try again when it is done`,
       );
     }
     // The lock may have come with the directory's deletion by the one who had it before.
     if (!this.#stillThere()) throw new CommandError("container does not exist");
+  }
+
+  /**
+   * Whether the lock could be taken. A belay that was killed while it started a stub leaves its lock with the stub for
+   * the moment until the stub's execve closes it (posix_spawn(3) shares descriptors until then): that is waited out.
+   */
+  #tryLock(): boolean {
+    for (let waited = 0;; waited += LOCK_POLL_MS) {
+      const refused = this.kernel.call(attempt(flock(this.fd, LOCK.LOCK_EX | LOCK.LOCK_NB)));
+      if (!(refused instanceof Error)) return true;
+      if (!refused.is("EAGAIN")) throw refused;
+      if (waited >= LOCK_PATIENCE_MS) return false;
+      this.kernel.call(sleep(LOCK_POLL_MS));
+    }
   }
 
   /**
