@@ -1,12 +1,12 @@
 // Walks points of one scenario, in a process of its own: injected errors in this very process, kills in children. What it
 // finds goes to standard output, one JSON object a line.
-import { call } from "../../ffi/call.ts";
-import { Thread } from "../../ffi/thread.ts";
 import type { ErrnoName } from "../../ffi/abi/errno.ts";
 import { type Census, census, cgroupDirectories, descendants, MARK, sleep } from "../e2e/census.ts";
 import { Container, type Outcome } from "./container.ts";
 import { type Deed, ERRNOS, type Hit } from "./injector.ts";
+import { children, closeImages, difference, reap } from "./housekeeping.ts";
 import { SCENARIOS, type Step } from "./scenarios.ts";
+import { silent } from "./tolerated.ts";
 import { unclear } from "./unclear.ts";
 
 /** What to walk. */
@@ -45,7 +45,6 @@ export interface Sum {
 }
 
 const PATIENCE_MS = 2000;
-const thread = new Thread();
 
 /** Walks. */
 export async function walk(what: Walk): Promise<void> {
@@ -133,8 +132,9 @@ class Walker {
     const outcome = await this.container.run(step, k, deed);
     const { hit, code } = outcome;
     if (hit !== undefined) {
-      if (code === 0) problems.push(...await this.#worked());
-      else problems.push(...this.#failed(outcome, deed));
+      if (code === 0) {
+        problems.push(...silent(hit, deed, outcome.message), ...await this.#worked());
+      } else problems.push(...this.#failed(outcome, deed));
     }
     problems.push(...await this.#afterwards());
     return { k, deed, hit, tolerated: hit !== undefined && code === 0, problems };
@@ -262,57 +262,6 @@ class Walker {
 
 async function receiveTerminals(path: string): Promise<void> {
   for await (const connection of Deno.listen({ transport: "unix", path })) connection.close();
-}
-
-/** All children of this process, zombies, too. */
-function children(): number[] {
-  const tasks = [...Deno.readDirSync("/proc/self/task")].map(({ name }) => name);
-  return tasks.flatMap((task) => {
-    try {
-      const text = Deno.readTextFileSync(`/proc/self/task/${task}/children`);
-      return text.split(" ").filter((pid) => pid !== "").map(Number);
-    } catch {
-      return []; // a thread that has ended
-    }
-  });
-}
-
-/** waitid(P_PID, pid, NULL, WEXITED | WNOHANG) */
-function reap(pid: number): void {
-  try {
-    thread.call(call("waitid", 1, pid, 0, 5, 0));
-  } catch {
-    // Not ended.
-  }
-}
-
-/** Each run of belay keeps the stub's image open to its end; here the runs share a process. */
-function closeImages(): void {
-  for (const { name } of [...Deno.readDirSync("/proc/self/fd")]) {
-    try {
-      const path = Deno.readLinkSync(`/proc/self/fd/${name}`);
-      if (/^\/memfd:belay-stub|\/state\/#\d+ /.test(path)) thread.call(call("close", Number(name)));
-    } catch {
-      // The one that read the directory.
-    }
-  }
-}
-
-function difference(before: Census, now: Census): string[] {
-  return Object.keys(now).flatMap((kind) => {
-    const [old, all] = [before[kind] ?? [], now[kind] ?? []];
-    const [was, is] = [count(old), count(all)];
-    return [...new Set([...old, ...all])].flatMap((each) => {
-      const change = (is.get(each) ?? 0) - (was.get(each) ?? 0);
-      return change === 0 ? [] : [`${kind}: ${change > 0 ? "+" : ""}${change} ${each}`];
-    });
-  });
-}
-
-function count(all: readonly string[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const each of all) counts.set(each, (counts.get(each) ?? 0) + 1);
-  return counts;
 }
 
 function tell(what: Report | Sum | { at: { k: number; deed: Deed } }): void {

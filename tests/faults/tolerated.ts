@@ -1,0 +1,56 @@
+import type { ErrnoName } from "../../ffi/abi/errno.ts";
+import type { Hit } from "./injector.ts";
+
+/** Errors of a call that a command survives without a word, and why that is right. */
+interface Tolerated {
+  /** What the call looks like. */
+  readonly shown: RegExp;
+  /** Those errors; absent: any. */
+  readonly errnos?: readonly ErrnoName[];
+  readonly why: string;
+}
+
+const TOLERATED: readonly Tolerated[] = [
+  { shown: /^close\(/, why: "the descriptor is given back in any case" },
+  {
+    shown: /^(memfd_create\("belay-stub"|write\(\d+, \{\d+ bytes\}|fcntl\(\d+, F_ADD_SEALS)/,
+    errnos: ["ENOSYS", "EPERM"],
+    why: "the next rung: a file that has no name",
+  },
+  {
+    shown: /^(name_to_handle_at|open_by_handle_at)\(/,
+    errnos: ["ENOSYS", "EPERM"],
+    why: "the next rung: the pidfs inode",
+  },
+  { shown: /^(close_range|mount_setattr|open_tree)\(/, errnos: ["ENOSYS"], why: "older kernels" },
+  { shown: /^keyctl\(/, errnos: ["ENOSYS"], why: "a kernel without keyrings has none to share" },
+  { shown: /^mknodat\(/, errnos: ["EPERM"], why: "bound from the host instead" },
+  { shown: /^fchown\(/, errnos: ["EPERM"], why: "standard descriptors work without it" },
+  { shown: /^mkdirat\(AT_FDCWD, "\/sys\/fs\/cgroup\//, why: "made again with what is below it" },
+  { shown: /^unlinkat\(AT_FDCWD, "\/sys\/fs\/cgroup\//, why: "removed again" },
+  {
+    shown: /cgroup\.subtree_control"|^write\(\S+ "\+/,
+    why: "whether the controllers are there is looked at afterwards",
+  },
+  { shown: /^flock\(\d+, LOCK_UN\)/, why: "closing does it, too" },
+  { shown: /^statx\(\d+, "", AT_EMPTY_PATH/, why: "a standard descriptor that is closed" },
+  { shown: /^(chdir|getcwd)\(/, why: "done once more as the container's user" },
+  {
+    shown: /^openat2\(\S+ "(dev\/null|etc\/passwd)"/,
+    why: "containers need have neither: the host's /dev/null stays, HOME is /",
+  },
+  { shown: /^statx\(fd, "", AT_EMPTY_PATH/, why: "the same /dev/null, looked at" },
+  { shown: /^ioctl\(\d+, (TCGETS|TIOCGWINSZ)/, why: "what cannot be asked is no terminal" },
+  { shown: /^epoll_/, errnos: ["EPERM"], why: "what cannot be waited for is a plain file" },
+];
+
+/** What is wrong with success in spite of an error: that nobody was told, and nobody has said why that is right. */
+export function silent({ call, shown }: Hit, errno: ErrnoName, log: string): string[] {
+  const known = log.includes(call) ||
+    TOLERATED.some((each) =>
+      each.shown.test(shown) && (each.errnos === undefined || each.errnos.includes(errno))
+    );
+  return known
+    ? []
+    : [`it succeeded in spite of it and told nobody; if that is right, say why in tolerated.ts`];
+}
