@@ -1,0 +1,97 @@
+// What the fault sweep has found once, without root and one by one.
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { SyscallError } from "../../ffi/syscall_error.ts";
+import { ERRNO } from "../../ffi/abi/errno.ts";
+import { observe } from "../../ffi/observer.ts";
+import { writeWhole } from "../../ffi/files.ts";
+import type { Kernel } from "../../ffi/kernel.ts";
+import { openat } from "../../ffi/syscalls/file.ts";
+import { describeError } from "../../runtime/cli/describe_error.ts";
+import { runHooks } from "../../runtime/hooks/run_hooks.ts";
+import { parseJournal } from "../../runtime/state/journal.ts";
+import { host, openFds, thread, within, withStub } from "../ffi_world.ts";
+
+/** Does something while the first call of a name fails. */
+async function failing<T>(name: string, work: () => T | Promise<T>): Promise<T> {
+  let failed = false;
+  observe({
+    before(made) {
+      if (failed || made.name !== name) return undefined;
+      failed = true;
+      return ERRNO.ENOMEM;
+    },
+    after() {},
+  });
+  try {
+    return await work();
+  } finally {
+    observe(undefined);
+  }
+}
+
+Deno.test("parseJournal() leaves out a line that was cut when a disk was full", () => {
+  const entry = { kind: "cgroup", path: "/sys/fs/cgroup/a" };
+  const line = JSON.stringify(entry);
+  assertEquals(parseJournal(`${line}\n${line.slice(0, 9)}\n${line}\n${line.slice(0, 9)}`), [
+    entry,
+    entry,
+  ] as ReturnType<typeof parseJournal>);
+});
+
+Deno.test("describeError() tells all errors of an AggregateError", () => {
+  const error = new AggregateError([new Error("one"), new Error("two", { cause: "why" })], "both");
+  assertEquals(describeError(error), "both: one; two: internal error: why");
+});
+
+Deno.test("writeWhole() throws when only a part was written", () => {
+  const half = { batch: () => [3, 2, undefined] } as unknown as Kernel;
+  assertThrows(
+    () => writeWhole(half, openat(-100, "/state", 0), "text"),
+    Error,
+    "only 2 of 4 bytes",
+  );
+});
+
+for (const name of ["epoll_create1", "eventfd2", "epoll_ctl"]) {
+  Deno.test(`Pidfd.wait() can be asked again when ${name} has failed`, async () => {
+    const before = openFds();
+    await withStub(async (stub) => {
+      await failing(name, () => assertRejects(() => stub.pidfd.wait(), SyscallError, name));
+      const ended = stub.pidfd.wait();
+      stub[Symbol.dispose]();
+      await within(5000, "the second wait", ended);
+    });
+    assertEquals(openFds(), before);
+  });
+}
+
+for (const name of ["ppoll", "waitid", "memfd_create", "sendmsg"]) {
+  Deno.test(`runHooks() leaves neither hook nor descriptor behind when ${name} fails`, async () => {
+    const before = openFds();
+    const hook = { path: "/bin/sleep", args: ["sleep", "0.3"], env: [] };
+    const state = { ociVersion: "1.3.0", id: "x", status: "creating", bundle: "/" } as const;
+    const stubs: number[] = [];
+    const place = {
+      spawn() {
+        const stub = host.spawn("hook");
+        stubs.push(stub.pidfd.pid);
+        return stub;
+      },
+      reap: (pidfd: Parameters<Parameters<typeof runHooks>[1]["reap"]>[0]) => pidfd.reap(),
+      env: () => [],
+    };
+    await failing(
+      name,
+      () =>
+        assertThrows(
+          () => runHooks(thread, place, "prestart", [hook], state),
+          Error,
+          "error running prestart hook #0",
+        ),
+    );
+    assertEquals(openFds(), before);
+    for (const pid of stubs) {
+      assertThrows(() => Deno.statSync(`/proc/${pid}`), Deno.errors.NotFound);
+    }
+  });
+}
