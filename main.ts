@@ -85,5 +85,7 @@ async function usage(problem: CommandError, command?: Command): Promise<never> {
 if (import.meta.main) {
   // The launcher may have something to finish first (scripts/launcher.ts).
   const { belayExit = Deno.exit } = globalThis as { belayExit?: (code: number) => void };
+  // Should nothing be left to wait for before main() has ended: that is a fault of belay's, and no success.
+  Deno.exitCode = 1;
   queueMicrotask(async () => belayExit(await main(Deno.args)));
 }

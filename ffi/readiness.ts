@@ -83,39 +83,39 @@ class Readiness {
   }
 
   async #run(kernel: Kernel, epoll: number): Promise<void> {
+    const buffer = new ArrayBuffer(EPOLL_EVENT.size * EVENTS);
+    const address = addressOf(buffer);
+    const view = new DataView(buffer);
     try {
-      await this.#serve(kernel, epoll);
+      while (this.#waiters.size > 0) {
+        // -1 is EINTR: nothing else can go wrong with an epoll descriptor and a buffer of ours.
+        const count = await syscallElsewhere(
+          syscallNumber("epoll_pwait"),
+          ...[BigInt(epoll), address, BigInt(EVENTS), -1n, 0n, 8n],
+        );
+        for (let i = 0; i < count; i++) this.#ready(kernel, epoll, view, i);
+      }
     } catch (error) {
       for (const waiter of this.#waiters.values()) waiter.reject(error); // nobody else would ever tell them
       this.#waiters.clear();
     } finally {
+      // In the same turn in which nobody waited: whoever comes later starts anew, and is not forgotten.
       this.#stop(kernel);
     }
   }
 
-  async #serve(kernel: Kernel, epoll: number): Promise<void> {
-    const buffer = new ArrayBuffer(EPOLL_EVENT.size * EVENTS);
-    const address = addressOf(buffer);
-    const view = new DataView(buffer);
-    while (this.#waiters.size > 0) {
-      // -1 is EINTR: nothing else can go wrong with an epoll descriptor and a buffer of ours.
-      const count = await syscallElsewhere(
-        syscallNumber("epoll_pwait"),
-        ...[BigInt(epoll), address, BigInt(EVENTS), -1n, 0n, 8n],
-      );
-      for (let i = 0; i < count; i++) {
-        const fd = view.getInt32(i * EPOLL_EVENT.size + EPOLL_EVENT.data, true);
-        if (fd === this.#wake) {
-          kernel.call(read(fd, 8));
-          continue;
-        }
-        const waiter = this.#waiters.get(fd);
-        if (waiter === undefined) continue; // cancelled after the kernel had reported it
-        kernel.call(epoll_ctl(epoll, EPOLL_CTL.EPOLL_CTL_DEL, fd, 0));
-        this.#waiters.delete(fd);
-        waiter.resolve(true);
-      }
+  /** One event. */
+  #ready(kernel: Kernel, epoll: number, events: DataView, index: number): void {
+    const fd = events.getInt32(index * EPOLL_EVENT.size + EPOLL_EVENT.data, true);
+    if (fd === this.#wake) {
+      kernel.call(read(fd, 8));
+      return;
     }
+    const waiter = this.#waiters.get(fd);
+    if (waiter === undefined) return; // cancelled after the kernel had reported it
+    kernel.call(epoll_ctl(epoll, EPOLL_CTL.EPOLL_CTL_DEL, fd, 0));
+    this.#waiters.delete(fd);
+    waiter.resolve(true);
   }
 }
 
