@@ -5,6 +5,7 @@ import { ERRNO } from "../../ffi/abi/errno.ts";
 import { observe } from "../../ffi/observer.ts";
 import { writeWhole } from "../../ffi/files.ts";
 import type { Kernel } from "../../ffi/kernel.ts";
+import { showCall } from "../../ffi/show.ts";
 import { openat } from "../../ffi/syscalls/file.ts";
 import { describeError } from "../../runtime/cli/describe_error.ts";
 import { runHooks } from "../../runtime/hooks/run_hooks.ts";
@@ -95,3 +96,27 @@ for (const name of ["ppoll", "waitid", "memfd_create", "sendmsg"]) {
     }
   });
 }
+
+Deno.test("Pidfd.wait() is not forgotten when it begins as another wait ends", async () => {
+  await withStub(async (first) => {
+    await withStub(async (second) => {
+      const begun = Promise.withResolvers<{ ended: Promise<void> }>();
+      observe({
+        before(made) {
+          if (!showCall(made).includes("EPOLL_CTL_DEL")) return undefined;
+          observe(undefined);
+          // The first to run when the loop that has nobody left to wait for gives up its turn.
+          queueMicrotask(() => begun.resolve({ ended: second.pidfd.wait() }));
+          return undefined;
+        },
+        after() {},
+      });
+      const ended = first.pidfd.wait();
+      first[Symbol.dispose]();
+      await within(5000, "the first", ended);
+      const next = await begun.promise;
+      second[Symbol.dispose]();
+      await within(5000, "the second", next.ended);
+    });
+  });
+});
