@@ -10,10 +10,10 @@ import {
   read,
   write,
 } from "../../ffi/syscalls/file.ts";
-import { execve, type ExitStatus, waitid } from "../../ffi/syscalls/process.ts";
+import { execve, type ExitStatus, prctl, waitid } from "../../ffi/syscalls/process.ts";
 import { tolerate } from "../../ffi/call.ts";
 import { CLOSE_RANGE_CLOEXEC, MFD } from "../../ffi/abi/file_flags.ts";
-import { WAIT } from "../../ffi/abi/process_flags.ts";
+import { PR, WAIT } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL, signalName } from "../../ffi/abi/signals.ts";
 import { CommandError } from "../cli/command_error.ts";
 import type { Hook, Hooks } from "../spec/types.ts";
@@ -141,6 +141,8 @@ function become(
 ): void {
   const [stdin = -1, stdout = -1] = stub.give(stdio);
   stub.exec([
+    // It ends with whoever waits for it: one that went on alone would meet the `delete --force` that comes next.
+    prctl(PR.PR_SET_PDEATHSIG, SIGNAL.SIGKILL),
     dup3(stdin, 0),
     dup3(stdout, 1),
     dup3(stdout, 2),
