@@ -45,7 +45,8 @@ for (
 
 e2e("input that ends in the middle of a line is handed over, and then the end", async (world) => {
   const bundle = await withTerminal(world, ["sh", "-c", "stty -echo; echo ready; cat"]);
-  const line = '(sleep 0.5; printf "no end of line") | belay run --bundle "$1" "$2"';
+  const line =
+    'touch out; (until grep -q ready out; do sleep 0.05; done; printf "no end of line") | belay run --bundle "$1" "$2" >out; cat out';
   const { code, stdout } = await world.script(line, [bundle, world.id()]).ended;
   assertEquals([code, stdout], [0, "ready\nno end of line"]);
 });

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { noProgram } from "../skip.ts";
 import { type AnySpec, belayPath, e2e, until, type World } from "./world.ts";
-import { commandLine, descendants } from "./census.ts";
+import { commandLine, descendants, type Process } from "./census.ts";
 import { Terminal } from "./tmux.ts";
 
 /** A test with a terminal, which is closed at the end. */
@@ -38,6 +38,11 @@ async function shellIn(
   await terminal.enter(`'${belayPath}' --root $ROOT run --bundle ${bundle} ${id}; echo "code=$?"`);
   await terminal.wait(/^inside> $/m);
   return id;
+}
+
+/** The sleep that a container's shell runs: seen here, it is executed, and so in the foreground. */
+function sleeper(): Process | undefined {
+  return descendants().find(({ pid }) => commandLine(pid) === "sleep 1000");
 }
 
 /** Leaves the shell. */
@@ -77,8 +82,7 @@ onTerminal("belay spec && belay run gives a shell", async (world, terminal) => {
 onTerminal("Ctrl-C ends what runs, and not the shell", async (world, terminal) => {
   await shellIn(world, terminal);
   await terminal.enter("sleep 1000; echo woken=$?");
-  await until("it sleeps", async () => /sleep 1000/.test(await terminal.text()));
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await until("it sleeps", () => sleeper());
   await terminal.keys("C-c");
   // The shell gives the whole line up, or goes on to the next command: both are shells' ways.
   await terminal.wait(/\^C\n+(woken=130\n)?inside> $/m);
@@ -89,15 +93,14 @@ onTerminal("Ctrl-C ends what runs, and not the shell", async (world, terminal) =
 
 onTerminal("Ctrl-Z stops what runs, and fg takes it back", async (world, terminal) => {
   await shellIn(world, terminal);
-  await terminal.enter("sh -c 'echo begun; sleep 1; sleep 1000'");
-  await terminal.wait(/^begun$/m);
+  await terminal.enter("sh -c 'sleep 1000; true'");
+  await until("it sleeps", () => sleeper());
   await terminal.keys("C-z");
   await terminal.wait(/Stopped/);
   await terminal.enter("jobs");
   await terminal.wait(/\[1\].*Stopped.*sh -c/);
   await terminal.enter("fg");
-  await terminal.wait(/^sh -c /m);
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await until("it goes on", () => sleeper()?.state !== "T");
   await terminal.keys("C-c");
   await terminal.enter("echo still here");
   await terminal.wait(/^still here$/m);
@@ -107,6 +110,8 @@ onTerminal("Ctrl-Z stops what runs, and fg takes it back", async (world, termina
 onTerminal("Ctrl-D ends the shell, with its last code", async (world, terminal) => {
   await shellIn(world, terminal);
   await terminal.enter("(exit 6)");
+  // Typed before the shell is back at its prompt it would be lost with the terminal's mode.
+  await terminal.wait(/^inside> \(exit 6\)\ninside> $/m);
   await terminal.keys("C-d");
   await terminal.wait(/^code=6$/m);
 });
