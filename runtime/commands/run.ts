@@ -29,6 +29,7 @@ export const run: Run = async (invocation) => {
     if (pidFile !== undefined) writePidFile(thread, pidFile, init.pidfd.pid);
     foreground = detach ? undefined : terminal.foreground();
     startProcess(carriers, init, state, exec);
+    if (detach) dir.awaitExec(); // in the foreground nobody is told before it ends
     runPoststart(carriers, init.pidfd, state);
     dir.unlock();
   } catch (error) {

@@ -25,6 +25,7 @@ export const run: Run = ({ globals, args }) => {
   using pidfd = init;
   using stub = carriers.wake("init", dir.controlPath, pidfd);
   startProcess(carriers, stub, state, state.exec);
+  dir.awaitExec();
   runPoststart(carriers, pidfd, state);
   return 0;
 };

@@ -53,7 +53,9 @@ export function attachRoot(
     kernel.batch(calls);
     const root = tree ?? kernel.call(made);
     const attached = kernel.call(attempt(move_mount(root, "", AT_FDCWD, rootfs)));
-    if (attached instanceof Error) kernel.call(move_mount(root, "", AT_FDCWD, "/"));
+    if (!(attached instanceof Error)) return root;
+    if (!attached.is("EACCES", "EPERM", "ENOENT")) throw attached;
+    kernel.call(move_mount(root, "", AT_FDCWD, "/"));
     return root;
   }
   if (tree !== undefined) {

@@ -229,6 +229,15 @@ export class StateDir implements Disposable {
     }
   }
 
+  /**
+   * Waits until the execve that has just succeeded has closed the stub's lock, too: the kernel closes descriptors one
+   * after the other, and the conversation's may come before. Then everybody sees the container as running.
+   */
+  awaitExec(): void {
+    const fd = this.kernel.call(openat(this.fd, EXEC_LOCK, O.O_RDWR));
+    this.kernel.batch([flock(fd, LOCK.LOCK_SH), flock(fd, LOCK.LOCK_UN), close(fd)]);
+  }
+
   /** Whether the stub still holds the exec lock, that is: has not become the container's process yet. */
   execLockHeld(): boolean {
     const fd = this.kernel.call(attempt(openat(this.fd, EXEC_LOCK, O.O_RDWR)));

@@ -261,7 +261,11 @@ class Walker {
 }
 
 async function receiveTerminals(path: string): Promise<void> {
-  for await (const connection of Deno.listen({ transport: "unix", path })) connection.close();
+  for await (const connection of Deno.listen({ transport: "unix", path })) {
+    // Not closed before it was read: a sender would get EPIPE. One that is killed instead of sending ends the read, too.
+    const received = connection.read(new Uint8Array(64)).catch(() => null);
+    received.finally(() => connection.close());
+  }
 }
 
 function tell(what: Report | Sum | { at: { k: number; deed: Deed } }): void {

@@ -23,6 +23,11 @@ const TOLERATED: readonly Tolerated[] = [
     why: "the next rung: the pidfs inode",
   },
   { shown: /^(close_range|mount_setattr|open_tree)\(/, errnos: ["ENOSYS"], why: "older kernels" },
+  {
+    shown: /^move_mount\(\d+, "", AT_FDCWD, "\/./,
+    errnos: ["EPERM"],
+    why: "the way to the root directory may be closed in a user namespace: attached at / then",
+  },
   { shown: /^keyctl\(/, errnos: ["ENOSYS"], why: "a kernel without keyrings has none to share" },
   { shown: /^mknodat\(/, errnos: ["EPERM"], why: "bound from the host instead" },
   { shown: /^fchown\(/, errnos: ["EPERM"], why: "standard descriptors work without it" },
