@@ -165,12 +165,8 @@ class Walker {
         const { code, message } = await this.container.run("start");
         return code === 0 ? [] : [`create succeeded, start then failed: ${message}`];
       }
-      case "start": {
-        // execve closes belay's socket a moment before the exec lock: for microseconds it is still "created".
-        await sleep(status === "created" ? 5 : 0);
-        const settled = this.container.status();
-        return settled === "running" ? [] : [`start succeeded, and the container is ${settled}`];
-      }
+      case "start":
+        return status === "running" ? [] : [`start succeeded, and the container is ${status}`];
       case "kill":
         this.container.waitUntilStopped();
         return [];

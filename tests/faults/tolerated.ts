@@ -46,6 +46,8 @@ const TOLERATED: readonly Tolerated[] = [
   },
   { shown: /^statx\(fd, "", AT_EMPTY_PATH/, why: "the same /dev/null, looked at" },
   { shown: /^ioctl\(\d+, (TCGETS|TIOCGWINSZ)/, why: "what cannot be asked is no terminal" },
+  { shown: /^write\(\d+, \{8 bytes\}, 8\)/, why: "a wake-up, sent once more" },
+  { shown: /^read\(\d+, out, 8\)/, why: "a wake-up, whose news has come with it" },
   { shown: /^epoll_/, errnos: ["EPERM"], why: "what cannot be waited for is a plain file" },
 ];
 
