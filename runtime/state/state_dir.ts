@@ -235,7 +235,11 @@ export class StateDir implements Disposable {
    */
   awaitExec(): void {
     const fd = this.kernel.call(openat(this.fd, EXEC_LOCK, O.O_RDWR));
-    this.kernel.batch([flock(fd, LOCK.LOCK_SH), flock(fd, LOCK.LOCK_UN), close(fd)]);
+    try {
+      this.kernel.call(flock(fd, LOCK.LOCK_SH));
+    } finally {
+      this.kernel.call(close(fd));
+    }
   }
 
   /** Whether the stub still holds the exec lock, that is: has not become the container's process yet. */
