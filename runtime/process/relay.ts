@@ -221,8 +221,8 @@ export class Relay implements Foreground {
     try {
       if (!await waitReadable(this.kernel, fd)) return false;
     } catch (error) {
-      // A plain file or /dev/null cannot be waited for: it can always be read.
-      if (!isSyscallError(error, "EPERM")) throw error;
+      // A plain file or /dev/null cannot be waited for (epoll_ctl(2), EPERM): it can always be read.
+      if (!isSyscallError(error, "EPERM") || error.syscall !== "epoll_ctl") throw error;
     }
     return !this.#ended && !this.#hungUp;
   }

@@ -48,7 +48,7 @@ const TOLERATED: readonly Tolerated[] = [
   { shown: /^ioctl\(\d+, (TCGETS|TIOCGWINSZ)/, why: "what cannot be asked is no terminal" },
   { shown: /^write\(\d+, \{8 bytes\}, 8\)/, why: "a wake-up, sent once more" },
   { shown: /^read\(\d+, out, 8\)/, why: "a wake-up, whose news has come with it" },
-  { shown: /^epoll_/, errnos: ["EPERM"], why: "what cannot be waited for is a plain file" },
+  { shown: /^epoll_ctl\(/, errnos: ["EPERM"], why: "what cannot be waited for is a plain file" },
 ];
 
 /** What is wrong with success in spite of an error: that nobody was told, and nobody has said why that is right. */
