@@ -5,8 +5,8 @@
  */
 import type { Command } from "./runtime/cli/command.ts";
 import { CommandError } from "./runtime/cli/command_error.ts";
-import { COMMANDS } from "./runtime/cli/command_table.ts";
 import { describeError, describeStack } from "./runtime/cli/describe_error.ts";
+import { findCommand } from "./runtime/cli/find_command.ts";
 import { GLOBAL_FLAGS, readGlobals, readLogOptions } from "./runtime/cli/global_flags.ts";
 import { type ParsedArguments, parseFlags } from "./runtime/cli/parse_flags.ts";
 import { StdoutClosedError } from "./runtime/cli/write_stdout.ts";
@@ -46,17 +46,22 @@ async function dispatch(global: ParsedArguments, log: Logger): Promise<number> {
   if (global.flags.bool("version")) {
     return (await import("./runtime/cli/version.ts")).printVersion();
   }
-  const [name, ...rest] = global.rest;
-  if (global.help || name === undefined || name === "help" || name === "h") {
-    return (await import("./runtime/cli/help.ts")).printHelp(global.help ? name : rest[0]);
+  const [first, second] = global.rest;
+  if (global.help || first === undefined || first === "help" || first === "h") {
+    const words = global.help ? global.rest : global.rest.slice(1);
+    return (await import("./runtime/cli/help.ts")).printHelp(words);
   }
-  const command = COMMANDS.find((each) => each.name === name);
-  if (command === undefined) {
-    throw (await import("./runtime/cli/usage_error.ts")).unknownCommand(name);
+  const found = findCommand(global.rest);
+  if (found === undefined) {
+    if (second === "--help" || second === "-h") {
+      return (await import("./runtime/cli/help.ts")).printHelp([first]);
+    }
+    throw (await import("./runtime/cli/usage_error.ts")).unknownCommand(global.rest);
   }
-  const local = parseFlags(rest, command.flags);
+  const { command } = found;
+  const local = parseFlags(found.rest, command.flags);
   if (local.problem !== undefined) return await usage(local.problem, command);
-  if (local.help) return (await import("./runtime/cli/help.ts")).printHelp(name);
+  if (local.help) return (await import("./runtime/cli/help.ts")).printHelp([command.name]);
   if (local.rest.length < command.args.min || local.rest.length > command.args.max) {
     throw (await import("./runtime/cli/usage_error.ts")).wrongArguments(command, local.rest);
   }
@@ -71,7 +76,7 @@ async function dispatch(global: ParsedArguments, log: Logger): Promise<number> {
   } catch (cause) {
     if (cause instanceof StdoutClosedError) throw cause;
     const exitCode = cause instanceof CommandError ? cause.exitCode : 1;
-    throw new CommandError(`belay ${name} failed`, { cause, exitCode });
+    throw new CommandError(`belay ${command.name} failed`, { cause, exitCode });
   } finally {
     trace?.finish(); // also of a command that failed: that is the one people want
   }

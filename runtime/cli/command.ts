@@ -10,6 +10,8 @@ export interface Flag {
   readonly short?: string;
   /** What the help calls the value (`FILE`); a flag without it is a boolean. */
   readonly value?: string;
+  /** It may be given several times, and every value counts; else the last one does. */
+  readonly repeated?: true;
   /** What a flag that is not given stands for. */
   readonly default?: string;
   /** The only values allowed. */
@@ -26,7 +28,7 @@ export interface Flag {
 
 /** One command, as data. Its code is loaded when it runs, and only then. */
 export interface Command {
-  /** What is typed. */
+  /** What is typed: one word, or two (`userns new`). */
   readonly name: string;
   /** One line, for the list of commands. */
   readonly summary: string;

@@ -1,6 +1,7 @@
 // Loaded for --help, and only then.
 import type { Command, Flag } from "./command.ts";
 import { COMMANDS } from "./command_table.ts";
+import { commandGroup, findCommand } from "./find_command.ts";
 import { GLOBAL_FLAGS } from "./global_flags.ts";
 import { unknownCommand } from "./usage_error.ts";
 import { writeStdout } from "./write_stdout.ts";
@@ -10,15 +11,18 @@ const WIDTH = 80;
 const HELP_FLAG: Flag = { name: "help", short: "h", help: "print this" };
 
 /**
- * Prints the help of a command, or of belay when no command is named, and returns exit code 0.
+ * Prints the help of the command that the words name, of the commands that begin with a word (`userns`), or of belay
+ * when nothing is named, and returns exit code 0.
  *
  * @throws {CommandError} when there is no such command.
  */
-export function printHelp(name: string | undefined): number {
-  const command = COMMANDS.find((each) => each.name === name);
+export function printHelp(words: readonly string[]): number {
+  const [first] = words;
+  const command = COMMANDS.find(({ name }) => name === first) ?? findCommand(words)?.command;
   if (command !== undefined) writeStdout(commandHelp(command));
-  else if (name === undefined || name === "help" || name === "h") writeStdout(belayHelp());
-  else throw unknownCommand(name);
+  else if (first === undefined || first === "help" || first === "h") writeStdout(belayHelp());
+  else if (words.length === 1 && commandGroup(first).length > 0) writeStdout(groupHelp(first));
+  else throw unknownCommand(words);
   return 0;
 }
 
@@ -32,6 +36,16 @@ export function belayHelp(): string {
     "Flags before the command:",
     flagTable([...GLOBAL_FLAGS, HELP_FLAG]) + "\n",
     "belay <command> --help tells more about each.\n",
+  ].join("\n");
+}
+
+/** The text of `belay WORD --help`, where several commands begin with that word. */
+export function groupHelp(first: string): string {
+  return [
+    `Usage: belay [global flags] ${first} <command> [flags]\n`,
+    "Commands:",
+    table(commandGroup(first).map(({ name, summary }) => [name, summary])) + "\n",
+    `belay ${first} <command> --help tells more about each.\n`,
   ].join("\n");
 }
 

@@ -39,14 +39,14 @@ export class UnknownFlagError extends CommandError {
  * Reads flags up to the first argument that is none.
  *
  * `--name VALUE`, `--name=VALUE`, `-n VALUE` and `-n=VALUE` are the same; the next argument is the
- * value whatever it looks like; the last of several wins. A boolean takes a value only by `=`.
+ * value whatever it looks like; the last of several wins, but for a `repeated` flag. A boolean takes a value only by `=`.
  *
  * What is wrong becomes the `problem`: a flag that `known` does not describe (an
  * {@linkcode UnknownFlagError}, which ends the reading), a value that is missing or not allowed, a
  * refused flag.
  */
 export function parseFlags(args: readonly string[], known: readonly Flag[]): ParsedArguments {
-  const values = new Map<string, string>();
+  const values = new Map<string, string[]>();
   const withoutEffect: Flag[] = [];
   let help = false;
   let problem: CommandError | undefined;
@@ -78,7 +78,9 @@ export function parseFlags(args: readonly string[], known: readonly Flag[]): Par
       problem ??= new CommandError(`${written}: ${wrong}`);
       continue;
     }
-    values.set(flag.name, flag.value === undefined ? String(isTrue(value)) : value ?? "");
+    const given = flag.value === undefined ? String(isTrue(value)) : value ?? "";
+    const before = flag.repeated === true ? values.get(flag.name) ?? [] : [];
+    values.set(flag.name, [...before, given]);
     if (flag.noEffect !== undefined) withoutEffect.push(flag);
   }
   return {

@@ -8,10 +8,10 @@ import type { Flag } from "./command.ts";
  */
 export class ParsedFlags {
   readonly #flags: readonly Flag[];
-  readonly #values: ReadonlyMap<string, string>;
+  readonly #values: ReadonlyMap<string, readonly string[]>;
 
   /** `values` holds what was given: for a boolean `"true"` or `"false"`. */
-  constructor(flags: readonly Flag[], values: ReadonlyMap<string, string>) {
+  constructor(flags: readonly Flag[], values: ReadonlyMap<string, readonly string[]>) {
     this.#flags = flags;
     this.#values = values;
   }
@@ -19,13 +19,20 @@ export class ParsedFlags {
   /** The value, else the default, else undefined. */
   string(name: string): string | undefined {
     const flag = this.#describe(name, true);
-    return this.#values.get(name) ?? flag.default;
+    return this.#values.get(name)?.at(-1) ?? flag.default;
+  }
+
+  /** All values of a `repeated` flag, in order; none when it was not given. */
+  strings(name: string): readonly string[] {
+    const flag = this.#describe(name, true);
+    if (flag.repeated !== true) throw new TypeError(`--${name} counts once`);
+    return this.#values.get(name) ?? [];
   }
 
   /** Whether the flag is on. */
   bool(name: string): boolean {
     this.#describe(name, false);
-    return this.#values.get(name) === "true";
+    return this.#values.get(name)?.at(-1) === "true";
   }
 
   /** The value of a flag with `least`, else its default, else undefined. */

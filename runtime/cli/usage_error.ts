@@ -3,21 +3,29 @@ import { nearMiss } from "../spec/near_miss.ts";
 import type { Command, Flag } from "./command.ts";
 import { CommandError } from "./command_error.ts";
 import { COMMANDS, MISSING_COMMANDS } from "./command_table.ts";
+import { commandGroup } from "./find_command.ts";
 import { GLOBAL_FLAGS } from "./global_flags.ts";
 import { UnknownFlagError } from "./parse_flags.ts";
 
-/** The error for a command that belay does not have; it names the nearest one. */
-export function unknownCommand(name: string): CommandError {
-  if (MISSING_COMMANDS.includes(name)) {
+/** The error for a command line that begins with no command of belay's; it names the nearest one. */
+export function unknownCommand([first = "", second]: readonly string[]): CommandError {
+  if (MISSING_COMMANDS.includes(first)) {
     return new CommandError(
-      `${JSON.stringify(name)}: belay does not have this command of runc yet`,
+      `${JSON.stringify(first)}: belay does not have this command of runc yet`,
     );
   }
-  const nearest = nearMiss(name, COMMANDS.map((each) => each.name));
+  const group = commandGroup(first).map(({ name }) => name);
+  if (group.length > 0 && second === undefined) {
+    return new CommandError(`belay ${first}: it needs a command: ${group.join(", ")}`);
+  }
+  const [given, known] = group.length > 0
+    ? [`${first} ${second}`, group]
+    : [first, COMMANDS.map(({ name }) => name)];
+  const nearest = nearMiss(given, known);
   return new CommandError(
-    `unknown command ${JSON.stringify(name)}` +
+    `unknown command ${JSON.stringify(given)}` +
       (nearest === undefined
-        ? `: the commands are ${COMMANDS.map((each) => each.name).join(" ")}`
+        ? `: the commands are ${known.join(group.length > 0 ? ", " : " ")}`
         : `: did you mean ${nearest}?`),
   );
 }

@@ -93,13 +93,13 @@ Deno.test("readGlobals() takes an empty --log and --trace for none", () => {
 });
 
 Deno.test("unknownCommand() names the nearest command, or else all", () => {
-  assertEquals(unknownCommand("strat").message, 'unknown command "strat": did you mean start?');
-  assertStringIncludes(unknownCommand("xyzzy").message, "the commands are create start state");
+  assertEquals(unknownCommand(["strat"]).message, 'unknown command "strat": did you mean start?');
+  assertStringIncludes(unknownCommand(["xyzzy"]).message, "the commands are create start state");
 });
 
 Deno.test("unknownCommand() knows runc's commands that belay does not have", () => {
   assertEquals(
-    unknownCommand("checkpoint").message,
+    unknownCommand(["checkpoint"]).message,
     '"checkpoint": belay does not have this command of runc yet',
   );
 });

@@ -7,6 +7,7 @@ const FLAGS: readonly Flag[] = [
   { name: "force", short: "f", help: "" },
   { name: "count", value: "N", default: "3", least: 0, help: "" },
   { name: "format", value: "FORMAT", default: "table", choices: ["table", "json"], help: "" },
+  { name: "map", value: "MAP", repeated: true, help: "" },
   { name: "nothing", help: "", noEffect: "because" },
   { name: "never", value: "X", help: "", refused: "not in this life" },
 ];
@@ -60,6 +61,14 @@ Deno.test("parseFlags() takes values of booleans by = only", () => {
 
 Deno.test("parseFlags() lets the last one win", () => {
   assertEquals(parse("-b", "x", "--bundle", "y").flags.string("bundle"), "y");
+});
+
+Deno.test("parseFlags() keeps every value of a repeated flag, in order", () => {
+  const { flags } = parse("--map", "x", "--bundle", "d", "--map=y", "--map", "x");
+  assertEquals(flags.strings("map"), ["x", "y", "x"]);
+  assertEquals(flags.string("map"), "x");
+  assertEquals(parse().flags.strings("map"), []);
+  assertThrows(() => flags.strings("bundle"), TypeError, "--bundle counts once");
 });
 
 Deno.test("parseFlags() fills in defaults and says what was not given", () => {
