@@ -18,6 +18,9 @@ import { capture, mustRun, step } from "./step.ts";
 /** Replaced in the bundle; see runtime/cli/version.ts. */
 const COMMIT_PLACEHOLDER = '"@BELAY_COMMIT@"';
 
+/** Where the Worker of a PinnedThread is, replaced by its code: see ffi/pinned_thread.ts. */
+const WORKER_URL = 'new URL("./pinned/worker.ts",import.meta.url).href';
+
 /** How long the download of denort may take. */
 const COMPILE_TIMEOUT_MS = 120_000;
 
@@ -85,7 +88,7 @@ async function bundle(entry: string, output: string): Promise<void> {
   const { text, replaced } = withCommit(await Deno.readTextFile(output), await commit());
   // Else `belay --version` would not know what was built.
   if (replaced !== 1) throw new Error(`${COMMIT_PLACEHOLDER} is ${replaced} times in ${output}`);
-  await Deno.writeTextFile(output, text);
+  await Deno.writeTextFile(output, withWorker(text, await workerUrl()));
 }
 
 /** The same in chunks that are loaded one by one; the name of the first, and all of them. */
@@ -103,16 +106,32 @@ async function chunksOf(entry: string): Promise<[string, Chunks]> {
       directory,
       entry,
     ], { cwd: root });
-    const head = await commit();
+    const [head, worker] = [await commit(), await workerUrl()];
     const chunks = new Map<string, string>();
     for await (const { name } of Deno.readDir(directory)) {
       const { text } = withCommit(await Deno.readTextFile(`${directory}/${name}`), head);
-      chunks.set(`./${name}`, text);
+      chunks.set(`./${name}`, withWorker(text, worker));
     }
     return [entry.replace(/^.*\/(.*)\.ts$/, "./$1.js"), chunks];
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+}
+
+/**
+ * The code of a PinnedThread's Worker as a data: URL, in quotes. It travels in the one bundle: a compiled program has
+ * no other files, and what only a Worker needs costs nothing where none is started.
+ */
+async function workerUrl(): Promise<string> {
+  const code = await mustRun(
+    [Deno.execPath(), "bundle", "--quiet", "--minify", `${root}ffi/pinned/worker.ts`],
+    { cwd: root },
+  );
+  return JSON.stringify(`data:text/javascript,${encodeURIComponent(code.trim())}`);
+}
+
+function withWorker(text: string, url: string): string {
+  return text.replaceAll(WORKER_URL, () => url);
 }
 
 function withCommit(text: string, commit: string): { text: string; replaced: number } {
