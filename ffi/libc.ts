@@ -90,8 +90,31 @@ export function posixSpawn(
     spawning.posix_spawn(pid, path, actions, attributes, argv, envp);
 }
 
-/** The address of an ArrayBuffer, which must be reachable for as long as anybody uses it. */
-export function addressOf(buffer: ArrayBuffer): bigint {
+function openInterrupting() {
+  return Deno.dlopen("libc.so.6", { siginterrupt: { parameters: ["i32", "i32"], result: "i32" } })
+    .symbols.siginterrupt;
+}
+
+let interrupting: ReturnType<typeof openInterrupting> | undefined;
+
+/**
+ * Does something while a signal, which is ignored at other times, interrupts the system call that a thread is in
+ * (EINTR): Deno's own handler stands there meanwhile, siginterrupt(3) takes SA_RESTART away from it.
+ */
+export function interruptBySignal(name: Deno.Signal, signal: number, work: () => void): void {
+  const ignore = () => {};
+  Deno.addSignalListener(name, ignore);
+  try {
+    interrupting ??= openInterrupting();
+    if (interrupting(signal, 1) !== 0) throw new Error(`siginterrupt(${name}) failed`);
+    work();
+  } finally {
+    Deno.removeSignalListener(name, ignore);
+  }
+}
+
+/** The address of memory, which must be reachable for as long as anybody uses it. */
+export function addressOf(buffer: ArrayBuffer | SharedArrayBuffer): bigint {
   const pointer = Deno.UnsafePointer.of(new Uint8Array(buffer));
   if (pointer === null) throw new Error("an empty buffer has no address");
   return Deno.UnsafePointer.value(pointer);

@@ -16,6 +16,8 @@ const TABLE = {
   munmap: [11, 215],
   ioctl: [16, 29],
   getpid: [39, 172],
+  gettid: [186, 178],
+  tgkill: [234, 131],
   sendfile: [40, 71],
   utimensat: [280, 88],
   sendto: [44, 206],

@@ -62,6 +62,29 @@ Deno.test("tidy: Deno.dlopen is in ffi/libc.ts alone", () => {
   assertEquals(used, []);
 });
 
+Deno.test("tidy: no thread of belay's own enters a namespace but a NetnsWorker's", () => {
+  // setns(2) and unshare(2) stand only where a stub is asked to make them: a process of its own, with one thread.
+  const others = product.filter(({ path }) =>
+    path !== "ffi/pinned/worker.ts" && path !== "ffi/syscalls/namespace.ts"
+  );
+  const wrong = others.flatMap(({ path, text }) =>
+    [...text.matchAll(
+      /(?<!["`/*?]\s*)\b(?:setns|unshare)\(\w|(?:call|effect)\(\s*"(?:setns|unshare)"/g,
+    )].flatMap(
+      ({ index }) => {
+        if (/^\s*(?:\*|\/[/*])/.test(text.slice(text.lastIndexOf("\n", index) + 1))) return []; // a comment
+        const askers = [
+          ...text.slice(0, index).matchAll(/(\w+)\??\.(?:call|batch|post)\(|\bpost\((\w+)/g),
+        ];
+        const asked = askers.at(-1)?.slice(1).find((name) => name !== undefined) ?? "nobody";
+        if (/stub|init|outer|child|remote/i.test(asked)) return [];
+        return [`${path}: ${asked} is asked for ${text.slice(index, text.indexOf("\n", index))}`];
+      },
+    )
+  );
+  assertEquals(wrong, []);
+});
+
 Deno.test("tidy: the product uses neither node: nor process, which cost 5-18 ms", () => {
   assertEquals(matches(product, /["']node:|\bglobalThis\.process\b/), []);
 });
