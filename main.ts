@@ -59,7 +59,7 @@ async function dispatch(global: ParsedArguments, log: Logger): Promise<number> {
     throw (await import("./runtime/cli/usage_error.ts")).unknownCommand(global.rest);
   }
   const { command } = found;
-  const local = parseFlags(found.rest, command.flags);
+  const local = parseFlags(found.rest, command.flags, command.flagsAnywhere);
   if (local.problem !== undefined) return await usage(local.problem, command);
   if (local.help) return (await import("./runtime/cli/help.ts")).printHelp([command.name]);
   if (local.rest.length < command.args.min || local.rest.length > command.args.max) {

@@ -38,6 +38,8 @@ export interface Command {
   readonly description?: string;
   /** Its own flags; `--help` goes without saying. */
   readonly flags: readonly Flag[];
+  /** Flags may stand behind positional arguments, too: for commands that runc does not have. */
+  readonly flagsAnywhere?: true;
   /** How many positional arguments it takes. */
   readonly args: { readonly min: number; readonly max: number };
   /** Loads the module in `runtime/commands/`. */

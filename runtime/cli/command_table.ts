@@ -1,5 +1,6 @@
-// What belay can do, as data. It is read at every start: no import but lazy ones and types.
+// What belay can do, as data. It is read at every start: no import but lazy ones, types and more data.
 import type { Command, Flag } from "./command.ts";
+import { NETNS_COMMANDS } from "./netns_commands.ts";
 
 const ID = "<container-id>";
 
@@ -157,6 +158,7 @@ export const COMMANDS: readonly Command[] = [
     args: { min: 0, max: 0 },
     load: () => import("../commands/plan.ts"),
   },
+  ...NETNS_COMMANDS,
 ];
 
 /** runc's other commands: known, so that the error can say so; podman asks `checkpoint --help`. */

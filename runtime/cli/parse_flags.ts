@@ -44,8 +44,15 @@ export class UnknownFlagError extends CommandError {
  * What is wrong becomes the `problem`: a flag that `known` does not describe (an
  * {@linkcode UnknownFlagError}, which ends the reading), a value that is missing or not allowed, a
  * refused flag.
+ *
+ * @param anywhere Flags may also stand behind positional arguments; `--` ends them.
  */
-export function parseFlags(args: readonly string[], known: readonly Flag[]): ParsedArguments {
+export function parseFlags(
+  args: readonly string[],
+  known: readonly Flag[],
+  anywhere = false,
+): ParsedArguments {
+  const positional: string[] = [];
   const values = new Map<string, string[]>();
   const withoutEffect: Flag[] = [];
   let help = false;
@@ -57,7 +64,11 @@ export function parseFlags(args: readonly string[], known: readonly Flag[]): Par
       index++;
       break;
     }
-    if (!arg.startsWith("-") || arg === "-") break;
+    if (!arg.startsWith("-") || arg === "-") {
+      if (!anywhere) break;
+      positional.push(arg);
+      continue;
+    }
     const equals = arg.indexOf("=");
     const written = equals === -1 ? arg : arg.slice(0, equals);
     let value = equals === -1 ? undefined : arg.slice(equals + 1);
@@ -85,7 +96,7 @@ export function parseFlags(args: readonly string[], known: readonly Flag[]): Par
   }
   return {
     flags: new ParsedFlags(known, values),
-    rest: args.slice(index),
+    rest: [...positional, ...args.slice(index)],
     help,
     withoutEffect,
     problem,

@@ -53,8 +53,13 @@ export function wrongArguments(command: Command, args: readonly string[]): Comma
     }: ` +
       (flag === undefined || command.flags.length === 0
         ? shape
-        : `flags such as ${flag} stand before the container id: ${shape}`),
+        : `flags such as ${flag} stand before the ${firstArgument(command)}: ${shape}`),
   );
+}
+
+/** `container id`, of `<container-id> [signal]`. */
+function firstArgument({ usage }: Command): string {
+  return /\w[\w-]*/.exec(usage)?.[0].replaceAll("-", " ") ?? "arguments";
 }
 
 function hint(written: string, where: string, command: Command | undefined): string {

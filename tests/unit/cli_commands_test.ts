@@ -121,8 +121,8 @@ Deno.test("usageError() suggests the nearest flag, or where the flag belongs", (
     "belay list: unknown flag --root: it stands before the command: belay --root … list",
   );
   assertEquals(
-    message("--force"),
-    "belay: unknown flag --force: it is a flag of delete and stands behind the command",
+    message("--no-pivot"),
+    "belay: unknown flag --no-pivot: it is a flag of create, run and stands behind the command",
   );
   assertEquals(message("--xyzzy", "run"), "belay run: unknown flag --xyzzy: see belay run --help");
 });

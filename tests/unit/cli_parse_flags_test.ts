@@ -144,3 +144,15 @@ Deno.test("parseFlags() never throws, whatever the arguments", () => {
     assert(problem !== undefined || rest.length <= args.length, JSON.stringify(args));
   }
 });
+
+Deno.test("parseFlags() reads flags behind positional arguments where that is allowed, up to --", () => {
+  const { flags, rest, problem } = parseFlags(
+    ["a", "--bundle", "x", "b", "--", "--force"],
+    FLAGS,
+    true,
+  );
+  assertEquals([flags.string("bundle"), flags.bool("force"), rest, problem], [
+    ...["x", false, ["a", "b", "--force"], undefined],
+  ]);
+  assertEquals(parse("a", "--bundle", "x").rest, ["a", "--bundle", "x"]);
+});

@@ -1,0 +1,50 @@
+// The commands of `belay netns`, as data: see command_table.ts.
+import type { Command, Flag } from "./command.ts";
+
+const NAME = "<name>";
+const ANY = Number.MAX_SAFE_INTEGER;
+const JSON_FLAG: Flag = { name: "json", help: "print JSON" };
+const COUNT: Flag = {
+  name: "count",
+  value: "N",
+  least: 1,
+  help: "N of them, with 1 to N behind the name",
+};
+
+/** Network namespaces by name, the same ones that `ip netns` has. */
+export const NETNS_COMMANDS: readonly Command[] = [
+  {
+    name: "netns add",
+    summary: "make a network namespace with a name",
+    usage: NAME,
+    description: "It is below /run/netns, where `ip netns` finds it, too.",
+    flags: [COUNT, JSON_FLAG],
+    flagsAnywhere: true,
+    args: { min: 1, max: 1 },
+    load: () => import("../commands/netns/add.ts"),
+  },
+  {
+    name: "netns delete",
+    summary: "take the name from a network namespace",
+    usage: `${NAME}...`,
+    description: "The namespace ends when nothing else holds it.",
+    flags: [
+      { ...COUNT, help: "those that `add --count N` makes" },
+      { name: "force", short: "f", help: "succeed when it is not there" },
+      JSON_FLAG,
+    ],
+    flagsAnywhere: true,
+    args: { min: 1, max: ANY },
+    load: () => import("../commands/netns/delete.ts"),
+  },
+  {
+    name: "netns identify",
+    summary: "print the names of a process's network namespace",
+    usage: "[pid]",
+    description: "Without a pid: of belay's own.",
+    flags: [JSON_FLAG],
+    flagsAnywhere: true,
+    args: { min: 0, max: 1 },
+    load: () => import("../commands/netns/identify.ts"),
+  },
+];
