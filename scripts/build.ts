@@ -12,6 +12,7 @@
  *   DENORT_BIN    the base binary; it must be of the very version of --deno
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { COMMANDS } from "../runtime/cli/command_table.ts";
 import { type Chunks, launcherText, V8_FLAGS } from "./launcher.ts";
 import { capture, mustRun, step } from "./step.ts";
 
@@ -51,7 +52,9 @@ export async function build({ entry, out, deno, launcher }: BuildOptions): Promi
       : await step(`compiling with ${deno}`, () => compile(`${made}.js`, made, deno));
     if (why !== undefined) {
       const version = await versionOf(deno);
-      const text = await launcherText({ path: deno, version }, ...await chunksOf(entry));
+      const [first, chunks] = await chunksOf(entry);
+      const commands = commandChunks(chunks.get(first) ?? "", chunks);
+      const text = await launcherText({ path: deno, version }, first, chunks, commands);
       await Deno.writeTextFile(made, text, { mode: 0o755 });
     }
     // What does not start is not a build. The environment is podman's: empty.
@@ -132,6 +135,19 @@ async function workerUrl(): Promise<string> {
 
 function withWorker(text: string, url: string): string {
   return text.replaceAll(WORKER_URL, () => url);
+}
+
+/** Which chunk each command imports, in the text of `COMMANDS`, which is part of the entry or of what it imports. */
+function commandChunks(entry: string, chunks: Chunks): Map<string, string> {
+  const names = COMMANDS.map(({ name }) => name);
+  for (const text of [entry, ...chunks.values()]) {
+    const imports = [...text.matchAll(/\bload:\(\)=>import\("(\.\/[^"]+)"\)/g)];
+    if (imports.length < names.length || !text.includes(`name:"${names[0]}"`)) continue;
+    const found = imports.map(([, chunk = ""]) => chunk);
+    if (found.length !== names.length) break;
+    return new Map(names.map((name, i) => [name, found[i] ?? ""]));
+  }
+  return new Map(); // another entry than belay's own, which has no commands
 }
 
 function withCommit(text: string, commit: string): { text: string; replaced: number } {

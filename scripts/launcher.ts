@@ -1,16 +1,16 @@
 /**
- * The launcher: one file that is a script for /bin/sh in its first lines and a JavaScript module as a whole. The shell
- * executes Deno, in one of two ways (docs/decisions/0008-the-launchers-cache.md):
+ * The launcher: one file, a few lines for /bin/sh and then the program, in the chunks that esbuild splits it into (one
+ * for each `import()` and for what they share). The shell executes Deno in one of two ways
+ * (docs/decisions/0008-the-launchers-cache.md):
  *
- * - For root, unless BELAY_CACHE=off, the file itself is the program, and Deno keeps V8's compiled code in a directory that only root can
- *   reach. `belay run` needs 31 ms instead of 44 then, where an empty program needs 12.
- * - For everybody else, and where there can be no such directory: a loader of a few lines (a data: URL) reads the
- *   program from the file and evaluates it as the bodies of functions, which V8 alone sees. A module would first be
- *   parsed by swc, 0.06 ms per kB, which is only fast with a cache.
+ * - Always possible: a loader of a few lines (a data: URL) reads the chunks that a command needs from the file and
+ *   evaluates them as the bodies of functions. No cache is read or written.
+ * - For root, unless BELAY_CACHE=off: that loader also leaves a module in a directory that only root can reach, with
+ *   the chunks of the command that it ran. From the next time on the shell executes that module, and Deno keeps V8's
+ *   compiled code of it. A module for each command, because V8 takes all that it has stored from a module, used or not.
  *
- * The program is carried in the chunks that esbuild splits it into, one for each `import()` and for what they share, so
- * that without a cache a command pays for its own. The shell costs 0.4 ms (dash); a `#!/abs/deno` line could pass one
- * argument only, be 255 bytes long, and not say anything when that Deno is gone.
+ * The shell costs 0.4 ms (dash); a `#!/abs/deno` line could pass one argument only, be 255 bytes long, and not say
+ * anything when that Deno is gone.
  */
 
 /**
@@ -99,44 +99,89 @@ export type Chunks = ReadonlyMap<string, string>;
  * @param deno the absolute path of the Deno that it executes, and its version
  * @param entry the name of the chunk to begin with
  * @param chunks ES modules that import each other only
+ * @param commands for each command, the chunk that is imported when it runs
  */
 export async function launcherText(
   deno: { readonly path: string; readonly version: string },
   entry: string,
   chunks: Chunks,
+  commands: ReadonlyMap<string, string> = new Map(),
 ): Promise<string> {
-  const { path, version } = deno;
-  if (!path.startsWith("/")) throw new Error(`not an absolute path: ${path}`);
-  const gone = `belay: this launcher needs Deno at ${path}, which is gone or not executable for ` +
-    `this user: run "deno task build" in the sources of belay again`;
-  const set = `BELAY_LAUNCHER="$0" BELAY_HOME="\${HOME-}" HOME=${NOWHERE} DENO_DIR=${NOWHERE} ` +
-    `DENO_LOG=${LOG} DENO_NO_UPDATE_CHECK=1 DENO_DISABLE_NODE_SHIM=1`;
-  const exec = `exec ${quote(path)} run ${FLAGS.join(" ")}`;
-  const cache = cacheDirectory(version);
-  const shell = [
-    "# Made by belay's scripts/build.ts: see scripts/launcher.ts there.",
-    `[ -x ${quote(path)} ] || { echo ${quote(gone)} >&2; exit 1; }`,
-    `unset ${UNSET.join(" ")}`,
-    `export ${set}`,
-    // -O: owned by whoever runs this. Root owns / outside of user namespaces.
-    `[ "\${BELAY_CACHE-}" != off ] && [ -O / ] && { [ -d ${cache} ] || /bin/mkdir -p -m 700 ${cache} 2>/dev/null; } && ` +
-    `[ -O ${cache} ] && [ -w ${cache} ] && ` +
-    `DENO_DIR=${cache} DENO_NO_PACKAGE_JSON=1 ${exec} ${CACHED_FLAGS.join(" ")} "$0" "$@"`,
-    `${exec} ${UNCACHED_FLAGS.join(" ")} ${quote(dataUrl(loader(entry)))} "$@"`,
-  ].map((line) => `":" //; ${line}`);
+  if (!deno.path.startsWith("/")) throw new Error(`not an absolute path: ${deno.path}`);
+  const wanted: Record<string, readonly string[]> = { "": closure(chunks, entry) };
+  for (const [name, chunk] of commands) {
+    wanted[name.replace(" ", "-")] = closure(chunks, entry, chunk);
+  }
   const bodies = [...chunks].map(([name, module]) =>
-    `${JSON.stringify(name)}: async (load) => {${mark(name)}` +
-    `${functionBody(name, module, name === entry)}${mark("end")}},\n`
-  ).join("");
-  const program = `const program = {\n${bodies}};\n`;
-  const bytes = new TextEncoder().encode(program);
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  const id = Array.from(digest.slice(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return `#!/bin/sh\n${shell.join("\n")}\n${program}${RESTORE}${starter(entry, id)}`;
+    mark(name) + functionBody(name, module, name === entry)
+  );
+  const program = `${bodies.join("\n")}${mark(STORE)}${storeBody(entry, wanted)}${mark("end")}`;
+  const head = shellHead(deno, [...commands.keys()], await digest(program), loader(entry));
+  return `#!/bin/sh\n${head.join("\n")}\n${program}`;
 }
 
-/** Bytes that the cache may have, some 20 programs; past that it is emptied, and begins anew. */
-const CACHE_LIMIT = 16 * 1024 * 1024;
+/** What /bin/sh reads; it ends in an exec. @param id names the program in the cache */
+function shellHead(
+  { path, version }: { readonly path: string; readonly version: string },
+  commands: readonly string[],
+  id: string,
+  loaderCode: string,
+): string[] {
+  const gone = `belay: this launcher needs Deno at ${path}, which is gone or not executable for ` +
+    `this user: run "deno task build" in the sources of belay again`;
+  const exec = `exec ${quote(path)} run ${FLAGS.join(" ")}`;
+  const cache = cacheDirectory(version);
+  return [
+    "# Made by belay's scripts/build.ts: see scripts/launcher.ts there.",
+    `[ -x ${quote(path)} ] || { echo ${quote(gone)} >&2; exit 1; }`,
+    `unset BELAY_CACHED ${UNSET.join(" ")}`,
+    `export BELAY_LAUNCHER="$0" BELAY_HOME="\${HOME-}" HOME=${NOWHERE} DENO_DIR=${NOWHERE} ` +
+    `DENO_LOG=${LOG} DENO_NO_UPDATE_CHECK=1 DENO_DISABLE_NODE_SHIM=1`,
+    // -O: owned by whoever runs this. Root owns / outside of user namespaces.
+    `if [ "\${BELAY_CACHE-}" != off ] && [ -O / ] && ` +
+    `{ [ -d ${cache} ] || /bin/mkdir -p -m 700 ${cache} 2>/dev/null; } && ` +
+    `[ -O ${cache} ] && [ -w ${cache} ]; then`,
+    // A guess: what looks like the command may be a flag's value. With the wrong module it takes longer, no more.
+    ...guess(commands),
+    `m=${cache}/${id}/module-$c.js`,
+    `[ -e $m.stored ] || export BELAY_CACHED=$m`,
+    `[ -e $m ] && DENO_DIR=${cache} DENO_NO_PACKAGE_JSON=1 ` +
+    `${exec} ${CACHED_FLAGS.join(" ")} $m "$@"`,
+    `fi`,
+    `${exec} ${UNCACHED_FLAGS.join(" ")} ${quote(dataUrl(loaderCode))} "$@"`,
+  ];
+}
+
+/** Sets `c` to the first argument, or pair of them, that is a command's name. Nothing else gets into a path. */
+function guess(commands: readonly string[]): string[] {
+  const cases = ["''", ...commands].map((name) => {
+    const [first = "", second] = name.split(" ");
+    return second === undefined ? ["$a", first] : ["$p $a", `'${first} ${second}'`];
+  });
+  const among = (subject: string) =>
+    cases.flatMap(([of = "", pattern = ""]) => of === subject ? [pattern] : []).join("|");
+  const pairs = among("$p $a");
+  return [
+    `c= p=; for a; do case $a in ${among("$a")}) c=$a; break; esac`,
+    ...(pairs === "" ? [] : [`case "$p $a" in ${pairs}) c=$p-$a; break; esac; p=$a`]),
+    `done`,
+  ];
+}
+
+/** The chunks of a command: the entry with what it imports at once, and whatever can be reached from the command's. */
+function closure(chunks: Chunks, entry: string, command?: string): string[] {
+  const reached = new Set<string>();
+  const reach = (name: string, imports: RegExp) => {
+    if (reached.has(name)) return;
+    reached.add(name);
+    for (const [, imported = ""] of (chunks.get(name) ?? "").matchAll(imports)) {
+      reach(imported, imports);
+    }
+  };
+  reach(entry, /\b(?:from|import)\s*"(\.\/[^"]+)"/g);
+  if (command !== undefined) reach(command, /\b(?:from|import)[\s(]*"(\.\/[^"]+)"/g);
+  return [...chunks.keys()].filter((name) => reached.has(name));
+}
 
 /** Begins and ends a chunk. */
 const MARK = "\n//---- ";
@@ -145,63 +190,112 @@ function mark(name: string): string {
   return `${MARK}${name}\n`;
 }
 
+/** Eight bytes of SHA-256, in hexadecimal. */
+async function digest(text: string): Promise<string> {
+  const bytes = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(bytes, 0, 8), (byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
+}
+
 /**
  * Restores the environment, because belay's own children (hooks) are not to see what was meant for its Deno.
  */
 const RESTORE = `
 const path = Deno.env.get("BELAY_LAUNCHER"), home = Deno.env.get("BELAY_HOME");
-const cache = Deno.env.get("DENO_DIR");
+const cached = Deno.env.get("BELAY_CACHED");
 if (home) Deno.env.set("HOME", home); else Deno.env.delete("HOME");
-for (const name of ["BELAY_LAUNCHER", "BELAY_HOME", "DENO_DIR", "DENO_LOG", "DENO_NO_UPDATE_CHECK",
-  "DENO_DISABLE_NODE_SHIM", "DENO_NO_PACKAGE_JSON"]) Deno.env.delete(name);
+for (const name of ["BELAY_LAUNCHER", "BELAY_HOME", "BELAY_CACHED", "DENO_DIR", "DENO_LOG",
+  "DENO_NO_UPDATE_CHECK", "DENO_DISABLE_NODE_SHIM", "DENO_NO_PACKAGE_JSON"]) Deno.env.delete(name);
 `;
 
-/**
- * The end of the file as a module. `load` is what `import()` is to a module: each chunk is evaluated once, when it is
- * asked for. The first time that this program runs from this path, its exit waits until Deno has stored the compiled
- * code, and notes that it has.
- */
-function starter(entry: string, id: string): string {
-  return `
+/** `load` is what `import()` is to a module: `evaluate` is asked once for each chunk. */
+const LOAD = `
 const chunks = new Map();
 const load = (name) => {
   let chunk = chunks.get(name);
-  if (chunk === undefined) chunks.set(name, chunk = program[name](load));
+  if (chunk === undefined) chunks.set(name, chunk = evaluate(name));
   return chunk;
 };
-const id = ${JSON.stringify(id)};
-const note = cache + "/stored" + path.replaceAll("/", "_");
-let noted = "";
-try { noted = Deno.readTextFileSync(note); } catch { /* the first time, or not ours to read */ }
-if (noted !== id) globalThis.belayExit = (code) => setTimeout(() => {
-  try {
-    const files = [...Deno.readDirSync(cache)].filter((entry) => entry.isFile)
-      .map((entry) => cache + "/" + entry.name);
-    const bytes = files.reduce((sum, file) => sum + Deno.statSync(file).size, 0);
-    if (bytes > ${CACHE_LIMIT}) for (const file of files) Deno.removeSync(file);
-    else Deno.writeTextFileSync(note, id);
-  } catch { /* somebody else empties it at this moment: the next one tries again */ }
-  Deno.exit(code);
-}, 100);
+`;
+
+/** `fromText` cuts a chunk out of the program's `text` and makes it a function, which V8 compiles as it is called. */
+const FROM_TEXT = `
+const AsyncFunction = (async () => {}).constructor;
+const bodyOf = (name) => {
+  const mark = ${JSON.stringify(MARK)}, head = mark + name + "\\n";
+  const start = text.indexOf(head) + head.length;
+  return text.slice(start, text.indexOf(mark, start)) + "\\n";
+};
+const fromText = (name) => new AsyncFunction("load", bodyOf(name) + "//# sourceURL=belay/" + name)(load);
+`;
+
+/** The program without a cache. For root it leaves a module in the cache on the way, for the next time. */
+function loader(entry: string): string {
+  return `${RESTORE}${LOAD}
+const text = Deno.readTextFileSync(path);
+${FROM_TEXT}
+const evaluate = fromText;
+if (cached) (await load(${JSON.stringify(STORE)})).store(cached, text, bodyOf);
 await load(${JSON.stringify(entry)});
 `;
 }
 
-/** The program without a cache: the chunks are cut out of the file and become functions one by one. */
-function loader(entry: string): string {
-  return `${RESTORE}
-const text = Deno.readTextFileSync(path), chunks = new Map();
-const AsyncFunction = (async () => {}).constructor;
-const load = (name) => {
-  let chunk = chunks.get(name);
-  if (chunk === undefined) {
-    const mark = ${JSON.stringify(MARK)}, head = mark + name + "\\n";
-    const start = text.indexOf(head) + head.length;
-    const body = text.slice(start, text.indexOf(mark, start)) + "\\n//# sourceURL=belay/" + name;
-    chunks.set(name, chunk = new AsyncFunction("load", body)(load));
-  }
-  return chunk;
+/** The chunk that makes modules for the cache. */
+const STORE = "./store";
+
+/** Bytes that the cache may have; past that it is emptied, and begins anew. */
+const CACHE_LIMIT = 16 * 1024 * 1024;
+
+/** The body of that chunk. @param wanted for each command, the chunks that its module holds */
+function storeBody(entry: string, wanted: Readonly<Record<string, readonly string[]>>): string {
+  return `
+const wanted = ${JSON.stringify(wanted)}, tail = ${JSON.stringify(moduleTail(entry))};
+const sizeOf = (directory) => [...Deno.readDirSync(directory)].reduce((sum, { name, isDirectory }) =>
+  sum + (isDirectory ? sizeOf : (file) => Deno.statSync(file).size)(directory + "/" + name), 0);
+const write = (file, content) => {
+  const made = file + "." + Deno.pid;
+  Deno.writeTextFileSync(made, content, { mode: 0o600 });
+  Deno.renameSync(made, file);
 };
+const store = (file, text, bodyOf) => {
+  const [, cache, program, command] = /^(.*)(\\/[^/]+)\\/module-(.*)\\.js$/.exec(file);
+  try {
+    if (sizeOf(cache) > ${CACHE_LIMIT}) {
+      for (const { name } of Deno.readDirSync(cache)) Deno.removeSync(cache + "/" + name, { recursive: true });
+    }
+    Deno.mkdirSync(cache + program, { recursive: true, mode: 0o700 });
+    write(cache + program + "/program", text);
+    const bodies = (wanted[command] ?? wanted[""]).map((name) =>
+      JSON.stringify(name) + ": async (load) => {" + bodyOf(name) + "},\\n");
+    write(file, "const program = {\\n" + bodies.join("") + "};\\n" + tail);
+  } catch { /* no room, or somebody else empties it at this moment: this time there is no module, no more */ }
+};
+return { store };
+`;
+}
+
+/**
+ * The end of a module in the cache. What it does not hold comes from the program's text beside it. The first time that
+ * it runs, its exit waits until Deno has stored the compiled code, and notes that it has.
+ */
+function moduleTail(entry: string): string {
+  return `${RESTORE}${LOAD}
+let late;
+const evaluate = (name) => {
+  if (name in program) return program[name](load);
+  late ??= evaluator(Deno.readTextFileSync(new URL("program", import.meta.url)));
+  return late(name);
+};
+const evaluator = (text) => {
+  ${FROM_TEXT}
+  return fromText;
+};
+if (cached) globalThis.belayExit = (code) => setTimeout(() => {
+  try {
+    Deno.writeTextFileSync(cached + ".stored", "");
+  } catch { /* somebody else empties the cache at this moment: the next one tries again */ }
+  Deno.exit(code);
+}, 100);
 await load(${JSON.stringify(entry)});
 `;
 }

@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { launcherText } from "../../scripts/launcher.ts";
 import { noProgram, notRoot, testUnless } from "../skip.ts";
 import { belay, belayPath, inTempDir, isLauncher, run } from "./belay.ts";
@@ -146,23 +152,35 @@ testUnless(
   },
 );
 
-/** A launcher for a program of our own. */
+/** A launcher for a program of our own. `work` is called without the cache, and, for root, as often as it makes a difference. */
 async function withLauncher(
   deno: string,
-  program: string,
+  program: string | ReadonlyMap<string, string>,
   work: (path: string, cache: Record<string, string>) => Promise<void>,
+  commands: ReadonlyMap<string, string> = new Map(),
 ): Promise<void> {
   await inTempDir(async (directory) => {
     const path = `${directory}/program`;
     const version = Deno.version.deno;
-    const chunks = new Map([["./a.js", program]]);
-    const text = await launcherText({ path: deno, version }, "./a.js", chunks);
+    const chunks = typeof program === "string" ? new Map([["./a.js", program]]) : program;
+    const text = await launcherText({ path: deno, version }, "./a.js", chunks, commands);
     Deno.writeTextFileSync(path, text, { mode: 0o755 });
     await work(path, { BELAY_CACHE: "off" });
-    await work(path, {}); // for root: with the cache, which is cold
-    const note = `${CACHE}deno-${version}/stored${path.replaceAll("/", "_")}`;
-    await Deno.remove(note).catch(() => {}); // not written by a program that exits by itself
+    try {
+      await work(path, {}); // makes the module
+      await work(path, {}); // compiles it
+      await work(path, {}); // finds it compiled
+    } finally {
+      await Deno.remove(placeInCache(text), { recursive: true }).catch(() => {}); // not made for others than root
+    }
   });
+}
+
+/** Where the modules of a launcher are, for root. */
+function placeInCache(launcher: string): string {
+  const place = /^m=(\S+)\/module-\$c\.js$/m.exec(launcher)?.[1];
+  if (place === undefined) throw new Error("the launcher has no place in the cache");
+  return place;
 }
 
 Deno.test("the launcher leaves the program the environment that it was called with", async () => {
@@ -207,4 +225,73 @@ Deno.test("the launcher says clearly that its Deno is gone", async () => {
       assertEquals(stderr.split("\n").length, 2);
     });
   }
+});
+
+/** A program with a command of one word and one of two; the last word tells which. */
+const TWO_COMMANDS = new Map([
+  [
+    "./a.js",
+    'const name = Deno.args.at(-1).replace("../../", "");\nconst { say } = await (name === "one" ? import("./one.js") : import("./two.js"));\n' +
+    "say();\nDeno.exit(0);\n",
+  ],
+  ["./one.js", 'import{word}from"./word.js";const say=()=>console.log(word+" one");export{say};\n'],
+  ["./two.js", 'import{word}from"./word.js";const say=()=>console.log(word+" two");export{say};\n'],
+  ["./word.js", 'const word="this is";export{word};\n'],
+]);
+const COMMANDS_OF_TWO = new Map([["one", "./one.js"], ["net two", "./two.js"]]);
+
+Deno.test("the launcher runs a command whose chunks are not in the module that it guessed", async () => {
+  await withLauncher(Deno.execPath(), TWO_COMMANDS, async (path, env) => {
+    const lines = [
+      "one",
+      "net two",
+      "--flag one net two",
+      "one one",
+      " two",
+      "net ../../one",
+      "net one",
+    ];
+    for (const args of lines.map((line) => line.split(" "))) {
+      const expected = {
+        code: 0,
+        stdout: `this is ${args.at(-1)?.replace("../../", "")}\n`,
+        stderr: "",
+      };
+      assertEquals(await run([path, ...args], { env }), expected, args.join(" "));
+    }
+  }, COMMANDS_OF_TWO);
+});
+
+testUnless(
+  notRoot(),
+  "the launcher keeps a module for each command, with what that command needs",
+  async () => {
+    let seen = 0;
+    await withLauncher(Deno.execPath(), TWO_COMMANDS, async (path, env) => {
+      const place = placeInCache(Deno.readTextFileSync(path));
+      await run([path, "one"], { env });
+      if (env["BELAY_CACHE"] === "off") {
+        await assertRejects(() => Deno.stat(place), Deno.errors.NotFound);
+        return;
+      }
+      const names = [...Deno.readDirSync(place)].map(({ name }) => name).sort();
+      assertEquals(names.slice(0, 1), ["module-one.js"]);
+      assertEquals(names.includes("module-net-two.js"), false);
+      const module = Deno.readTextFileSync(`${place}/module-one.js`);
+      assertStringIncludes(module, '"./word.js": async (load) => {');
+      assertEquals(module.includes('"./two.js": async'), false);
+      seen++;
+    }, COMMANDS_OF_TWO);
+    assertEquals(seen, 3);
+  },
+);
+
+testUnless(notRoot(), "the launcher's first runs may come at the same moment", async () => {
+  await withLauncher(Deno.execPath(), TWO_COMMANDS, async (path, env) => {
+    const expected = { code: 0, stdout: "this is two\n", stderr: "" };
+    const all = await Promise.all(
+      Array.from({ length: 8 }, () => run([path, "net", "two"], { env })),
+    );
+    for (const ended of all) assertEquals(ended, expected);
+  }, COMMANDS_OF_TWO);
 });
