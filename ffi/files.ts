@@ -66,12 +66,12 @@ export function writeFile(
 }
 
 /**
- * Writes a text by one write(2) into a file that is opened for it, and closes it.
+ * Writes text or bytes by one write(2) into a file that is opened for it, and closes it.
  * @throws SyscallError also of close(2), which may be the one that tells of a full disk; an Error when only a part was
  * written.
  */
-export function writeWhole(kernel: Kernel, opened: Call<number>, text: string): void {
-  const bytes = new TextEncoder().encode(text);
+export function writeWhole(kernel: Kernel, opened: Call<number>, data: string | Uint8Array): void {
+  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
   const [, written] = kernel.batch([opened, write(opened, bytes), closeWritten(opened)]);
   if (written === bytes.length) return;
   // Signals do not cut writes to a file short; a disk that is full in the middle does.

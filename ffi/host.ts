@@ -11,7 +11,7 @@ import { addressOf, posixSpawn } from "./libc.ts";
 import { isSyscallError, SyscallError } from "./syscall_error.ts";
 import { connect, SOCK, socket, socketpair } from "./syscalls/socket.ts";
 import { close, fchmod, openat, write } from "./syscalls/file.ts";
-import { AT_FDCWD, O } from "./abi/file_flags.ts";
+import { AT_FDCWD, O, O_TMPFILE } from "./abi/file_flags.ts";
 import { ERRNO } from "./abi/errno.ts";
 
 /** posix_spawnattr_t (spawn.h): flags at 0, the signals to reset at 8, the mask at 136; 336 bytes in glibc. */
@@ -20,8 +20,6 @@ const POSIX_SPAWN_SETSIGDEF = 0x04;
 const POSIX_SPAWN_SETSIGMASK = 0x08;
 /** posix_spawn_file_actions_t (spawn.h), in which all zeros is "no actions". */
 const ACTIONS_SIZE = 80;
-/** O_TMPFILE without O_DIRECTORY, which goes with it (asm-generic/fcntl.h). */
-const O_TMPFILE = 0o20000000 | O.O_DIRECTORY;
 
 /** The carriers of the real world: this thread, and stubs that posix_spawn(3) starts. */
 export class Host implements Carriers {

@@ -1,6 +1,6 @@
 import { type Arg, type Call, Loaded, Place, plain, Struct } from "./call.ts";
 import { type Kernel, type Results, settle } from "./kernel.ts";
-import type { Carriers, Remote } from "./remote.ts";
+import type { Carriers, Remote, SentBeforeExec } from "./remote.ts";
 import { Pidfd } from "./pidfd.ts";
 import { clone3, type CloneArgs } from "./syscalls/process.ts";
 import { connect, DescriptorMessage, SOCK, socket } from "./syscalls/socket.ts";
@@ -161,8 +161,12 @@ class RecordingRemote extends RecordingKernel implements Remote {
 
   moveAbove(_least: number): void {}
 
-  exec(calls: readonly Call<unknown>[]): void {
-    this.batch(calls);
+  exec(calls: readonly Call<unknown>[], sent?: SentBeforeExec): void {
+    if (sent === undefined) return void this.batch(calls);
+    const message = new DescriptorMessage(sent.fds);
+    this.batch([...calls.slice(0, -1), message.send(FIRST_FD)]);
+    sent.take(sent.fds.map(() => this.recorder.thread.newFd()));
+    this.batch(calls.slice(-1));
   }
 
   leaveIn(accept: Call<number>): void {

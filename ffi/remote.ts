@@ -16,14 +16,24 @@ export interface Remote extends Kernel, Disposable {
   /** Moves the stub's end of the conversation to a descriptor that is not below `least`. */
   moveAbove(least: number): void;
   /**
-   * The last batch, which ends in execve: returns when the kernel has replaced the stub.
+   * The last batch, which ends in execve: returns when the kernel has replaced the stub. From a call of seccomp(2) on
+   * nothing but the batch itself is asked of the stub.
+   * @param sent Descriptors of the stub that are sent here just before execve.
    * @throws SyscallError that of execve, or of a call before it.
    */
-  exec(calls: readonly Call<unknown>[]): void;
+  exec(calls: readonly Call<unknown>[], sent?: SentBeforeExec): void;
   /** Leaves the stub asleep in accept4 on a listening socket of its own; somebody else may wake it (`wake`). */
   leaveIn(accept: Call<number>): void;
   /** Lets the stub go: its socket closes, it ends. */
   [Symbol.dispose](): void;
+}
+
+/** Descriptors that a stub sends in its last batch. */
+export interface SentBeforeExec {
+  /** Their numbers in the stub when it comes to that. */
+  readonly fds: readonly number[];
+  /** Takes them, by their numbers here, while execve may still wait for whoever gets them. */
+  readonly take: (fds: readonly number[]) => void;
 }
 
 /** Whoever can execute calls: this thread, and stubs that it starts. `Recorder` has a world without either. */

@@ -1,6 +1,6 @@
 import { type Arg, type Call, Loaded, out } from "./call.ts";
 import { type Kernel, type Results, settle } from "./kernel.ts";
-import type { Remote } from "./remote.ts";
+import type { Remote, SentBeforeExec } from "./remote.ts";
 import { Pidfd } from "./pidfd.ts";
 import { RequestBuffer, resolved } from "./request.ts";
 import { NEXT_ADOPT, STUB_OVERFLOW_ADDRESS } from "./stub/protocol.ts";
@@ -58,19 +58,31 @@ export class Stub implements Remote {
   }
 
   /** @inheritdoc */
-  exec(calls: readonly Call<unknown>[]): void {
+  exec(calls: readonly Call<unknown>[], sent?: SentBeforeExec): void {
     const last = calls.at(-1);
     if (last?.name !== "execve") throw new Error("a batch for exec() must end in execve");
+    const sending = sent && new DescriptorMessage(sent.fds).send(this.served);
+    const all = sending === undefined ? calls : [...calls.slice(0, -1), sending, last];
+    const take = sent && (() => {
+      const fds: number[] = [];
+      this.#receiveDescriptors(sent.fds.length, fds);
+      if (fds.length > 0) sent.take(fds);
+    });
     const watching = observer();
-    if (watching !== undefined) {
-      this.#observed(calls.slice(0, -1), watching);
-      this.#observedLast(last, watching, () => this.#execute([last]));
-    } else this.#execute(calls);
+    if (watching === undefined) this.#execute(all, take);
+    else {
+      // A filter may forbid the stub to answer: from there on one request, and one time for all of it.
+      const filter = calls.findIndex(({ name }) => name === "seccomp");
+      const rest = filter < 0 ? all.length - 1 : filter;
+      this.#observed(all.slice(0, rest), watching);
+      this.#observedLast(all.slice(rest), watching, () => this.#execute(all.slice(rest), take));
+    }
     this[Symbol.dispose]();
   }
 
-  #execute(calls: readonly Call<unknown>[]): void {
+  #execute(calls: readonly Call<unknown>[], followUp?: () => void): void {
     this.#send(calls);
+    followUp?.();
     // End of file: the socket was closed by execve. An answer: some call failed, settle() throws.
     if (this.#answer() > 0) {
       this.#settle(calls);
@@ -82,7 +94,7 @@ export class Stub implements Remote {
   leaveIn(accept: Call<number>): void {
     accept.next = NEXT_ADOPT;
     const watching = observer();
-    if (watching !== undefined) this.#observedLast(accept, watching, () => this.#send([accept]));
+    if (watching !== undefined) this.#observedLast([accept], watching, () => this.#send([accept]));
     else this.#send([accept]);
     this[Symbol.dispose]();
   }
@@ -183,17 +195,7 @@ export class Stub implements Remote {
     calls: T,
   ): { results: Results<T>; fds: number[] } {
     const fds: number[] = [];
-    const receive = () => {
-      // One byte is the message with the descriptors, anything longer the answer to a batch that failed before it.
-      // A clone of the stub may hold the socket open: its death is seen at the pidfd alone.
-      const wanted = [this.#fd(), this.pidfd.fd].map((fd) => ({ fd, events: POLL.POLLIN }));
-      const [ready = 0] = unobserved(() => this.kernel.call(ppoll(wanted)));
-      if (ready === 0) throw this.#gone();
-      const length = unobserved(() => this.kernel.call(peek(this.#fd())));
-      if (length === 1) {
-        fds.push(...this.kernel.call(new DescriptorMessage(count).receive(this.#fd())));
-      }
-    };
+    const receive = () => this.#receiveDescriptors(count, fds);
     const watching = observer();
     if (watching !== undefined) {
       const observed = () => this.#observed(calls, watching, receive);
@@ -204,6 +206,20 @@ export class Stub implements Remote {
       return this.#settle(calls);
     };
     return { results: this.#orClose(fds, settled) as Results<T>, fds };
+  }
+
+  /**
+   * Waits for the message in which descriptors come. One byte is that message, anything longer the answer to a batch
+   * that failed before it. A clone of the stub may hold the socket open: its death is seen at the pidfd alone.
+   */
+  #receiveDescriptors(count: number, fds: number[]): void {
+    const wanted = [this.#fd(), this.pidfd.fd].map((fd) => ({ fd, events: POLL.POLLIN }));
+    const [ready = 0] = unobserved(() => this.kernel.call(ppoll(wanted)));
+    if (ready === 0) throw this.#gone();
+    const length = unobserved(() => this.kernel.call(peek(this.#fd())));
+    if (length === 1) {
+      fds.push(...this.kernel.call(new DescriptorMessage(count).receive(this.#fd())));
+    }
   }
 
   /** Descriptors that have arrived are nobody's when the rest of their batch fails. */
@@ -294,16 +310,19 @@ export class Stub implements Remote {
     });
   }
 
-  /** A call that does not come back to this driver. */
-  #observedLast(made: Call<unknown>, watching: Observer, execute: () => void): void {
+  /** Calls of which the last does not come back to this driver: one request, of which one time is known. */
+  #observedLast(calls: readonly Call<unknown>[], watching: Observer, execute: () => void): void {
     const executor = { name: this.name, pid: this.pidfd.pid };
-    const errno = watching.before(made, executor);
     const start = out(16);
+    const errnos = calls.map((made) => watching.before(made, executor));
     this.#plainly([clock_gettime(start)]);
-    if (errno === undefined) execute();
-    const result = errno === undefined ? undefined : -errno;
-    watching.after(made, executor, result, nanoseconds(start), nanoseconds(start));
-    if (result !== undefined) settle(made, result);
+    const failed = errnos.findIndex((errno) => errno !== undefined);
+    if (failed < 0) execute();
+    calls.slice(0, failed < 0 ? calls.length : failed + 1).forEach((made, i) => {
+      const result = errnos[i] === undefined ? undefined : -errnos[i];
+      watching.after(made, executor, result, nanoseconds(start), nanoseconds(start));
+      if (result !== undefined) settle(made, result);
+    });
   }
 
   /**

@@ -22,6 +22,9 @@ export const O = {
   O_PATH: 0o10000000,
 } as const;
 
+/** A file without a name, in the directory that is opened; O_DIRECTORY goes with it (asm-generic/fcntl.h). */
+export const O_TMPFILE: number = 0o20000000 | O.O_DIRECTORY;
+
 /** openat2(2) `resolve` bits. */
 export const RESOLVE = {
   RESOLVE_NO_XDEV: 0x01,

@@ -132,6 +132,12 @@ export function symlinkat(target: string, dirfd: Fd, path: string): Call<void> {
   return effect("symlinkat", target, dirfd, path);
 }
 
+/** linkat(2) that gives a name to an open file: one made with O_TMPFILE, by its path in /proc. EEXIST: the name is taken. */
+export function linkOpen(fd: number, dirfd: Fd, name: string): Call<void> {
+  const from = `/proc/self/fd/${fd}`;
+  return effect("linkat", AT_FDCWD, from, dirfd, name, flags(AT.AT_SYMLINK_FOLLOW, AT));
+}
+
 /** readlinkat(2): where a link points. */
 export function readlinkat(dirfd: Fd, path: string): Call<string> {
   const buffer = out(4096);

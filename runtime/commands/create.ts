@@ -6,11 +6,11 @@ import { createRequest } from "./create_request.ts";
 import { hostCarriers } from "./host_carriers.ts";
 
 /** `belay create`: everything but the program. */
-export const run: Run = (invocation) => {
+export const run: Run = async (invocation) => {
   const { globals, flags, log } = invocation;
   const carriers = hostCarriers(globals);
   const terminal = consoleSocketTerminal(carriers.thread, flags.string("console-socket"));
-  const created = createContainer(carriers, createRequest(invocation, terminal), log);
+  const created = await createContainer(carriers, createRequest(invocation, terminal), log);
   const { dir, init } = created;
   try {
     const pidFile = flags.string("pid-file");

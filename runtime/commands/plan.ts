@@ -17,7 +17,7 @@ const PROCESS_WIDTH = 7;
  * `belay plan`: every system call that `create` and `start` would make for a bundle, in order, by process. Nothing is
  * executed, and no privilege is needed: the very same code runs on a carrier that only records.
  */
-export const run: Run = ({ globals, flags, log }) => {
+export const run: Run = async ({ globals, flags, log }) => {
   const bundle = bundlePath(flags.string("bundle") ?? ".");
   const recorder = new Recorder(new HostScript(loadSpec(bundle).spec.root.path).answer);
   const request = {
@@ -25,11 +25,11 @@ export const run: Run = ({ globals, flags, log }) => {
     ...{ noPivot: false, noNewKeyring: false, preserveFds: 0, extraEnv: [] },
     terminal: { check: () => {}, make: makeTerminal },
   };
-  const created = createContainer(recorder, request, log);
+  const created = await createContainer(recorder, request, log);
   leaveCreated(recorder, created);
   const boundary = recorder.calls.length;
   const init = recorder.wake("init", created.dir.controlPath, created.init.pidfd);
-  startProcess(recorder, init, created.state, created.exec);
+  await startProcess(recorder, init, created.dir, created.state, created.exec);
   const create = recorder.calls.slice(0, boundary);
   const start = recorder.calls.slice(boundary);
   writeStdout(flags.bool("json") ? json(create, start) : text(create, start));

@@ -18,7 +18,7 @@ export const run: Run = async (invocation) => {
   const { thread } = carriers;
   const detach = flags.bool("detach");
   using terminal = runTerminal(thread, { detach, socket: flags.string("console-socket") });
-  const created = createContainer(carriers, createRequest(invocation, terminal), log);
+  const created = await createContainer(carriers, createRequest(invocation, terminal), log);
   const { dir, init, state, exec } = created;
   using _dir = dir;
   using _init = init;
@@ -28,7 +28,7 @@ export const run: Run = async (invocation) => {
     const pidFile = flags.string("pid-file");
     if (pidFile !== undefined) writePidFile(thread, pidFile, init.pidfd.pid);
     foreground = detach ? undefined : terminal.foreground();
-    startProcess(carriers, init, state, exec);
+    await startProcess(carriers, init, dir, state, exec);
     if (detach) dir.awaitExec(); // in the foreground nobody is told before it ends
     runPoststart(carriers, init.pidfd, state);
     dir.unlock();

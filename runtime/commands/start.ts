@@ -7,7 +7,7 @@ import { StateDir } from "../state/state_dir.ts";
 import { hostCarriers } from "./host_carriers.ts";
 
 /** `belay start`: wakes the stub that `create` left, and makes it the program. */
-export const run: Run = ({ globals, args }) => {
+export const run: Run = async ({ globals, args }) => {
   const carriers = hostCarriers(globals);
   const { thread } = carriers;
   using dir = StateDir.expect(thread, globals.root, containerId(args[0] ?? ""));
@@ -24,7 +24,7 @@ export const run: Run = ({ globals, args }) => {
   }
   using pidfd = init;
   using stub = carriers.wake("init", dir.controlPath, pidfd);
-  startProcess(carriers, stub, state, state.exec);
+  await startProcess(carriers, stub, dir, state, state.exec);
   dir.awaitExec();
   runPoststart(carriers, pidfd, state);
   return 0;

@@ -13,7 +13,8 @@ import type { Logger } from "../log/logger.ts";
 import type { TerminalWay } from "../process/console_socket.ts";
 import type { ForeignRoot } from "../rootfs/foreign_mount.ts";
 import { prepareMounts } from "../rootfs/mounts.ts";
-import { checkCapabilities } from "../security/capabilities.ts";
+import type { PreparedSeccomp } from "../seccomp/prepare_seccomp.ts";
+import { CAP_SYS_ADMIN, checkCapabilities } from "../security/capabilities.ts";
 import { loadSpec } from "../spec/load_spec.ts";
 import { OCI_VERSION } from "../spec/oci_version.ts";
 import type { Spec } from "../spec/types.ts";
@@ -52,14 +53,16 @@ export interface Created {
   readonly exec: NonNullable<StateFile["exec"]>;
 }
 
-const CAP_SYS_ADMIN = 1n << 21n;
-
 /**
  * Makes a container up to the moment before its program runs. On return this process still drives the stub: when it
  * dies, the stub ends, and with it all that the kernel holds for it.
  * @throws When anything fails; then nothing stays behind.
  */
-export function createContainer(carriers: Carriers, request: CreateRequest, log: Logger): Created {
+export async function createContainer(
+  carriers: Carriers,
+  request: CreateRequest,
+  log: Logger,
+): Promise<Created> {
   const { thread } = carriers;
   const { spec, warnings } = loadSpec(request.bundle);
   for (const warning of warnings) log.warn(warning);
@@ -69,6 +72,8 @@ export function createContainer(carriers: Carriers, request: CreateRequest, log:
   if (!ownUser) checkCapabilities(thread, spec.process.capabilities);
   const mounts = prepareMounts(thread, spec.mounts);
   const cgroupPlan = Cgroup.plan(spec, request.id, readCgroupWorld(thread));
+  const privileged = (thread.call(capget()).effective & CAP_SYS_ADMIN) !== 0n;
+  const seccomp = await prepareFilter(thread, spec, privileged || ownUser);
 
   const dir = StateDir.create(thread, request.root, request.id);
   let outer: Remote | undefined;
@@ -85,7 +90,6 @@ export function createContainer(carriers: Carriers, request: CreateRequest, log:
     const trees: Trees = ownUser || foreignMounts !== undefined
       ? openTrees(outer, spec.root.path, mounts)
       : { mounts };
-    const privileged = (thread.call(capget()).effective & CAP_SYS_ADMIN) !== 0n;
     const foreign = foreignMounts && makeForeignRoot(thread, dir, trees.root ?? -1, foreignMounts);
     enterNamespaces(carriers, outer, namespaces, spec, privileged, foreign);
     init = outer.clone("init", {
@@ -97,10 +101,12 @@ export function createContainer(carriers: Carriers, request: CreateRequest, log:
     letGo(outer);
     if (into !== undefined) init.call(close(into));
     giveExecLock(carriers, dir, init);
+    if (seccomp !== undefined) dir.writeFilter(seccomp.filter);
     const state = firstState(request, spec, {
       init: identify(thread, init.pidfd),
       cgroups: cgroup.directories,
       ownPidNamespace: namespaces.isNew("pid"),
+      ...(seccomp === undefined ? {} : { seccomp: seccomp.state }),
     });
     dir.write(state);
     const hierarchies = cgroupPlan.directories;
@@ -111,6 +117,18 @@ export function createContainer(carriers: Carriers, request: CreateRequest, log:
     abandon(carriers, dir, [outer, init], log);
     throw error;
   }
+}
+
+/** The system call filter, where there is to be one; nothing of this is loaded where not. */
+async function prepareFilter(
+  thread: Kernel,
+  { process, linux }: Spec,
+  privileged: boolean,
+): Promise<PreparedSeccomp | undefined> {
+  if (linux.seccomp === undefined) return undefined;
+  const { prepareSeccomp } = await import("../seccomp/prepare_seccomp.ts");
+  const { noNewPrivileges } = process;
+  return await prepareSeccomp(thread, linux.seccomp, { noNewPrivileges, privileged });
 }
 
 /** Makes the directory for a root in a mount namespace of somebody else's: from then on `delete` knows of it. */
@@ -173,7 +191,7 @@ export function abandon(
 function firstState(
   request: CreateRequest,
   spec: Spec,
-  made: Pick<StateFile, "init" | "cgroups" | "ownPidNamespace">,
+  made: Pick<StateFile, "init" | "cgroups" | "ownPidNamespace" | "seccomp">,
 ): StateFile {
   const { startContainer, poststart, poststop } = spec.hooks;
   return {

@@ -168,11 +168,14 @@ function cwdAttempt(cwd: string): CwdAttempt {
  * The last steps of the container's process before its program: takes on the user, the groups and the capabilities for
  * good, and goes to its working directory, as root, and once more as the user (root_squash may keep root out).
  * Nothing is sent yet; `check` is to be called with the results.
+ * @param filtered Whether a system call filter is to be installed afterwards: without no_new_privs that takes
+ * CAP_SYS_ADMIN, and so it stays until execve.
  */
 export function credentialCalls(
   process: Spec["process"],
   last: number,
   mayGroup: boolean,
+  filtered: boolean,
 ): { calls: Call<unknown>[]; check: (results: readonly unknown[]) => void } {
   const { user, capabilities, noNewPrivileges, cwd } = process;
   const wanted = wantedCapabilities(capabilities);
@@ -185,7 +188,7 @@ export function credentialCalls(
     setresgid(user.gid),
     setresuid(user.uid),
     prctl(PR.PR_SET_KEEPCAPS, 0),
-    ...setCapabilities(wanted),
+    ...setCapabilities(wanted, filtered && !noNewPrivileges),
     prctl(PR.PR_SET_DUMPABLE, 0),
     umask(user.umask ?? DEFAULT_UMASK),
     ...cwdAttempt(cwd),

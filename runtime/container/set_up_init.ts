@@ -101,12 +101,13 @@ export function setUpInit(
 function becomeProcess(
   steps: Kernel,
   thread: Kernel,
-  { process }: Spec,
+  { process, linux }: Spec,
   env: readonly string[],
   privileged: boolean,
 ): Omit<NonNullable<StateFile["exec"]>, "env"> {
   const { args } = process;
-  const credentials = credentialCalls(process, lastCapability(thread), privileged);
+  const filtered = linux.seccomp !== undefined;
+  const credentials = credentialCalls(process, lastCapability(thread), privileged, filtered);
   const executable = executableCalls(args[0] ?? "", env);
   const results = steps.batch([...credentials.calls, ...executable.calls]);
   credentials.check(results.slice(0, credentials.calls.length));

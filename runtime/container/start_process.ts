@@ -1,26 +1,23 @@
 import type { Carriers, Remote } from "../../ffi/remote.ts";
-import { execve, getpid } from "../../ffi/syscalls/process.ts";
+import { getpid } from "../../ffi/syscalls/process.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
-import { strerror } from "../../ffi/abi/errno.ts";
-import { SyscallError } from "../../ffi/syscall_error.ts";
-import { CommandError } from "../cli/command_error.ts";
 import { inContainer, inRuntime, runHooks } from "../hooks/run_hooks.ts";
-import { setLimits } from "../process/rlimits.ts";
+import type { StateDir } from "../state/state_dir.ts";
 import type { StateFile } from "../state/state_file.ts";
-import { closeOnExec } from "./init_stub.ts";
+import { becomeProgram } from "./become_program.ts";
 import { hookState } from "./set_up_init.ts";
 
 /**
- * The last steps: startContainer hooks in the container, then the program replaces the stub. The errno of execve is in
- * the stub's answer, so a failure is the caller's to report and no log line inside of a container.
- * @throws CommandError in runc's words, which clients read 126 and 127 from.
+ * The last steps: startContainer hooks in the container, then the program replaces the stub.
+ * @throws CommandError as `becomeProgram`.
  */
-export function startProcess(
+export async function startProcess(
   carriers: Carriers,
   init: Remote,
+  dir: StateDir,
   state: StateFile,
   exec: NonNullable<StateFile["exec"]>,
-): void {
+): Promise<void> {
   const { startContainer } = state.hooks;
   if (startContainer.length > 0) {
     const inside = hookState(state, "created", init.call(getpid()));
@@ -32,22 +29,9 @@ export function startProcess(
       inside,
     );
   }
-  const limits = exec.rlimits.map(({ type, soft, hard }) => ({
-    ...{ type, soft: BigInt(soft), hard: BigInt(hard) },
-  }));
-  try {
-    init.exec([
-      closeOnExec(state.preserveFds),
-      ...setLimits(limits),
-      execve(exec.path, exec.args, exec.env),
-    ]);
-  } catch (cause) {
-    if (!(cause instanceof SyscallError) || cause.syscall !== "execve") throw cause;
-    const problem = strerror(cause.errno);
-    throw new CommandError(
-      `unable to start container process: exec: ${JSON.stringify(exec.path)}: ${problem}`,
-    );
-  }
+  await becomeProgram(carriers, init, { ...exec, preserveFds: state.preserveFds }, {
+    ...{ dir, state, status: "created" },
+  });
 }
 
 /** poststart hooks: the program runs. One that fails ends the container (runtime.md, "Lifecycle", 1.3). */

@@ -15,6 +15,9 @@ export interface WantedCapabilities extends CapabilitySets {
   readonly ambient: readonly number[];
 }
 
+/** The bit of CAP_SYS_ADMIN. */
+export const CAP_SYS_ADMIN = 1n << 21n;
+
 /** The number of a capability: its place in the kernel's list (linux/capability.h). */
 function bit(name: string): bigint {
   return 1n << BigInt(CAPABILITY_NAMES.indexOf(name));
@@ -66,10 +69,17 @@ export function dropBounding(wanted: WantedCapabilities, last: number): Call<unk
   return calls;
 }
 
-/** Sets the sets of the process, which has changed its user ids by now and kept its permitted set (PR_SET_KEEPCAPS). */
-export function setCapabilities(wanted: WantedCapabilities): Call<unknown>[] {
+/**
+ * Sets the sets of the process, which has changed its user ids by now and kept its permitted set (PR_SET_KEEPCAPS).
+ * @param admin Whether it keeps CAP_SYS_ADMIN until its execve, to install a filter. The program does not get it from
+ * that: execve makes the permitted set anew, from inheritable, bounding and ambient ones (capabilities(7)), which do not
+ * have it unless config.json says so.
+ */
+export function setCapabilities(wanted: WantedCapabilities, admin: boolean): Call<unknown>[] {
+  const { effective, permitted, inheritable } = wanted;
+  const more = admin ? CAP_SYS_ADMIN : 0n;
   return [
-    capset(wanted),
+    capset({ effective: effective | more, permitted: permitted | more, inheritable }),
     prctl(PR.PR_CAP_AMBIENT, PR_CAP_AMBIENT.PR_CAP_AMBIENT_CLEAR_ALL),
     ...wanted.ambient.map((capability) =>
       tolerate(

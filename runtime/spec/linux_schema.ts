@@ -1,7 +1,18 @@
 import { cleanCgroupsPath } from "./cgroups_path.ts";
 import { RESOURCES } from "./resources_schema.ts";
 import { absolutePath, id, int64, integer, oneOf, string, uint32 } from "./scalars.ts";
-import { array, checked, defaulted, map, object, optional, refused, required } from "./schema.ts";
+import {
+  array,
+  checked,
+  defaulted,
+  map,
+  object,
+  optional,
+  refused,
+  requested,
+  required,
+} from "./schema.ts";
+import { SECCOMP } from "./seccomp_schema.ts";
 import { ValidationError } from "./validation_error.ts";
 
 /** `linux.namespaces[]`. */
@@ -97,11 +108,7 @@ export const LINUX = object({
   namespaces: defaulted(array(NAMESPACE), [], { note: "one of type mount is required" }),
   devices: defaulted(array(DEVICE), []),
   netDevices: refused("moves of network devices are", { since: "1.3", shape: ".*{name}" }),
-  seccomp: refused("system call filters are", {
-    shape: "{defaultAction defaultErrnoRet@1.1 architectures[] flags[]@1.0.2 listenerPath@1.1 " +
-      "listenerMetadata@1.1 syscalls[]{names[] action errnoRet@1.1 " +
-      "args[]{index value valueTwo op}}}",
-  }),
+  seccomp: requested(SECCOMP, { note: "needs libseccomp.so.2: docs/seccomp.md" }),
   rootfsPropagation: optional(
     oneOf(
       "shared",

@@ -121,6 +121,15 @@ export function optional<T>(type: Type<T>, about: About = {}): Field<T, "maybe">
   };
 }
 
+/** As `optional`, and absent also when its value requests nothing: what Go writes for an object that nobody filled in. */
+export function requested<T>(type: Type<T>, about: About = {}): Field<T, "maybe"> {
+  return {
+    ...optional(type, about),
+    take: (value, at, warnings) =>
+      asksForNothing(value) ? undefined : type.parse(value, at, warnings),
+  };
+}
+
 /** A field that may be absent, and then has the value that is parsed from `standard`. */
 export function defaulted<T>(
   type: Type<T>,

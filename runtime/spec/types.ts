@@ -7,6 +7,7 @@ import type { CPU, DEVICE_RULE, MEMORY, PIDS, RESOURCES } from "./resources_sche
 import type { DEVICE, ID_MAPPING, LINUX, NAMESPACE, TIME_OFFSET } from "./linux_schema.ts";
 import type { BOX, CAPABILITIES, PROCESS, RLIMIT, USER } from "./process_schema.ts";
 import type { Infer } from "./schema.ts";
+import type { SECCOMP } from "./seccomp_schema.ts";
 import type { HOOK, HOOKS, MOUNT, ROOT, SPEC } from "./spec_schema.ts";
 
 /** The whole of config.json. */
@@ -41,6 +42,8 @@ export type IdMapping = Infer<typeof ID_MAPPING>;
 export type TimeOffset = Infer<typeof TIME_OFFSET>;
 /** `linux.devices[]`; `type` is c, b or p, `fileMode` holds permission bits only. */
 export type LinuxDevice = Infer<typeof DEVICE>;
+/** `linux.seccomp`; numbers of 64 bits are in decimal, so that it can be written as JSON. */
+export type LinuxSeccomp = Infer<typeof SECCOMP>;
 /** `linux.resources`. */
 export type LinuxResources = Infer<typeof RESOURCES>;
 /** `linux.resources.devices[]`; -1 is any number. */

@@ -4,6 +4,7 @@ import {
   flock,
   mkdirat,
   openat,
+  read,
   renameat2,
   statx,
   unlinkat,
@@ -24,10 +25,15 @@ export const CONTROL_SOCKET = "control.sock";
 export const FOREIGN_ROOT = "root";
 /** Held with flock(2) by the stub that waits to become the container's process; see `status.ts`. */
 export const EXEC_LOCK = "exec.lock";
+/** The compiled system call filter; see `runtime/seccomp/`. */
+export const FILTER_FILE = "seccomp";
 
 /** How long a lock may outlive the belay that took it, with a margin for a busy machine. */
 const LOCK_PATIENCE_MS = 100;
 const LOCK_POLL_MS = 5;
+
+/** Bytes: BPF_MAXINSNS instructions of 8. */
+const LARGEST_FILTER = 0x8000;
 
 const TEMPORARY = ".state.json";
 /** A directory, in getdents64(2). */
@@ -196,6 +202,19 @@ export class StateDir implements Disposable {
     const opened = openat(this.fd, TEMPORARY, O.O_WRONLY | O.O_CREAT | O.O_TRUNC, 0o600);
     writeWhole(this.kernel, opened, text);
     this.kernel.call(renameat2(this.fd, TEMPORARY, this.fd, STATE_FILE));
+  }
+
+  /** Keeps the container's system call filter, for `start` and `exec`. */
+  writeFilter(program: Uint8Array): void {
+    const opened = openat(this.fd, FILTER_FILE, O.O_WRONLY | O.O_CREAT | O.O_EXCL, 0o600);
+    writeWhole(this.kernel, opened, program);
+  }
+
+  /** The container's system call filter. */
+  readFilter(): Uint8Array {
+    const opened = openat(this.fd, FILTER_FILE, O.O_RDONLY);
+    const [, bytes] = this.kernel.batch([opened, read(opened, LARGEST_FILTER), close(opened)]);
+    return bytes;
   }
 
   /** A socket that listens at `control.sock`; its descriptor. The path goes through the directory's descriptor: it may be long. */

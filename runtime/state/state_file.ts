@@ -2,6 +2,14 @@ import type { Identity } from "../../ffi/identity.ts";
 import type { CgroupDirectory } from "../cgroup/cgroup_plan.ts";
 import type { Hook } from "../spec/types.ts";
 
+/** How a container's system calls are filtered; the filter itself is a file beside the state file. */
+export interface SeccompState {
+  /** SECCOMP_FILTER_FLAG_*, without the one for a listener. */
+  readonly flags: number;
+  /** Who is told of notified calls, by a descriptor that is sent to the socket at `path`. */
+  readonly listener?: { readonly path: string; readonly metadata?: string };
+}
+
 /**
  * `state.json`: what belay remembers of a container. Whether it is created, running or stopped is not in it: the
  * kernel is asked (`status.ts`).
@@ -38,6 +46,8 @@ export interface StateFile {
     readonly poststart: readonly Hook[];
     readonly poststop: readonly Hook[];
   };
+  /** `linux.seccomp`, for every process that is started in the container. */
+  readonly seccomp?: SeccompState;
   /** The container's cgroup in each hierarchy. */
   readonly cgroups: readonly CgroupDirectory[];
   /** Whether its pid namespace is its own: then all its processes end with the first. */

@@ -1,0 +1,110 @@
+import type { Call } from "../../ffi/call.ts";
+import type { Kernel } from "../../ffi/kernel.ts";
+import type { Remote } from "../../ffi/remote.ts";
+import { SyscallError } from "../../ffi/syscall_error.ts";
+import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
+import { SIGNAL } from "../../ffi/abi/signals.ts";
+import { close, openat } from "../../ffi/syscalls/file.ts";
+import { SECCOMP_FILTER_FLAG, seccomp_set_mode_filter } from "../../ffi/syscalls/seccomp.ts";
+import { connect, DescriptorMessage, SOCK, socket } from "../../ffi/syscalls/socket.ts";
+import { CommandError } from "../cli/command_error.ts";
+import type { HookState } from "../hooks/run_hooks.ts";
+import { OCI_VERSION } from "../spec/oci_version.ts";
+import type { SeccompState } from "../state/state_file.ts";
+
+/** How a process of a container is filtered. */
+export interface Filtering extends SeccompState {
+  /** The compiled filter. */
+  readonly filter: Uint8Array;
+  /** The container, as who listens is told of it. */
+  readonly container: HookState;
+}
+
+/**
+ * The last batch under a filter: the filter is installed just before execve, so that execve alone (and with a listener
+ * the sendmsg that brings it here) is subject to it.
+ * @throws CommandError when the filter is refused, or the listener cannot be handed over: then the process is killed.
+ */
+export function execFiltered(
+  thread: Kernel,
+  stub: Remote,
+  calls: readonly Call<unknown>[],
+  filtering: Filtering,
+): void {
+  const { listener } = filtering;
+  if (listener === undefined) return install(stub, calls, filtering);
+  const connection = connectTo(thread, listener.path);
+  try {
+    // Nothing of the batch opens anything before: the listener takes the lowest free number, as every descriptor.
+    const probe = openat(AT_FDCWD, "/", O.O_PATH);
+    const [number] = stub.batch([probe, close(probe)]);
+    install(stub, calls, filtering, {
+      fds: [number],
+      take: (fds) => {
+        try {
+          tell(thread, connection, fds, processState(stub, filtering));
+        } catch (cause) {
+          stub.pidfd.signal(SIGNAL.SIGKILL); // nobody would answer what it asks
+          throw unreachable(listener.path, cause);
+        } finally {
+          for (const fd of fds) thread.call(close(fd));
+        }
+      },
+    });
+  } finally {
+    thread.call(close(connection));
+  }
+}
+
+function install(
+  stub: Remote,
+  calls: readonly Call<unknown>[],
+  { flags, filter }: Filtering,
+  sent?: Parameters<Remote["exec"]>[1],
+): void {
+  const listening = sent === undefined ? 0 : SECCOMP_FILTER_FLAG.SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  const installed = seccomp_set_mode_filter(flags | listening, filter);
+  try {
+    stub.exec([...calls.slice(0, -1), installed, ...calls.slice(-1)], sent);
+  } catch (cause) {
+    if (!(cause instanceof SyscallError) || cause.syscall !== "seccomp") throw cause;
+    throw new CommandError("linux.seccomp: the kernel refuses the filter", { cause });
+  }
+}
+
+function connectTo(thread: Kernel, path: string): number {
+  const fd = thread.call(socket(SOCK.SOCK_STREAM));
+  try {
+    thread.call(connect(fd, path));
+    return fd;
+  } catch (cause) {
+    thread.call(close(fd));
+    throw unreachable(path, cause);
+  }
+}
+
+function unreachable(path: string, cause: unknown): unknown {
+  if (!(cause instanceof SyscallError)) return cause;
+  return new CommandError(`linux.seccomp.listenerPath: the listener cannot be sent to ${path}`, {
+    cause,
+  });
+}
+
+/** config-linux.md, "The Container Process State". */
+function processState(stub: Remote, { listener, container }: Filtering): string {
+  return JSON.stringify({
+    ociVersion: OCI_VERSION,
+    fds: ["seccompFd"],
+    pid: stub.pidfd.pid,
+    ...(listener?.metadata === undefined ? {} : { metadata: listener.metadata }),
+    state: container,
+  });
+}
+
+/** Sends it all; the descriptor goes with the first byte. */
+function tell(thread: Kernel, connection: number, fds: readonly number[], text: string): void {
+  const message = new DescriptorMessage(fds, text);
+  const size = new TextEncoder().encode(text).length;
+  const sent = thread.call(message.send(connection));
+  if (sent !== size) throw new Error(`only ${sent} of ${size} bytes went to the listener`);
+}
