@@ -35,7 +35,7 @@ export { CgroupError } from "./cgroup_error.ts";
 export { type CgroupWorld, readCgroupWorld } from "./cgroup_mounts.ts";
 export type { CgroupDirectory, CgroupPlan } from "./cgroup_plan.ts";
 export { type CgroupEntry, destroyCgroups } from "./destroy_cgroups.ts";
-export { freezerState } from "./freezer.ts";
+export { freezerState, pause, resume } from "./freezer.ts";
 export type { CgroupJournal } from "./make_directories.ts";
 export { signalCgroup } from "./processes.ts";
 

@@ -78,6 +78,22 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("../commands/kill.ts"),
   },
   {
+    name: "pause",
+    summary: "stop every process of a container where it is",
+    usage: ID,
+    flags: [],
+    args: { min: 1, max: 1 },
+    load: () => import("../commands/pause.ts"),
+  },
+  {
+    name: "resume",
+    summary: "let a paused container go on",
+    usage: ID,
+    flags: [],
+    args: { min: 1, max: 1 },
+    load: () => import("../commands/resume.ts"),
+  },
+  {
     name: "delete",
     summary: "release everything that a stopped container holds",
     usage: ID,
@@ -167,9 +183,7 @@ export const MISSING_COMMANDS: readonly string[] = [
   "events",
   "exec",
   "features",
-  "pause",
   "ps",
   "restore",
-  "resume",
   "update",
 ];

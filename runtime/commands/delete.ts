@@ -2,6 +2,7 @@ import type { Run } from "../cli/command.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { containerId } from "../cli/container_id.ts";
 import { destroyContainer } from "../container/destroy_container.ts";
+import { frozen } from "../container/frozen.ts";
 import { seeContainer } from "../container/status.ts";
 import { StateDir } from "../state/state_dir.ts";
 import { hostCarriers } from "./host_carriers.ts";
@@ -26,7 +27,8 @@ export const run: Run = ({ globals, flags, args, log }) => {
 
 /** A created container has not run yet, and may be deleted, as with runc; a running one may not. */
 function refuseLiving(thread: Parameters<typeof seeContainer>[0], dir: StateDir): void {
-  const { status, init } = seeContainer(thread, dir, dir.read());
+  const state = dir.read();
+  const { status, init } = seeContainer(thread, dir, state, () => frozen(thread, state));
   using _init = init;
   if (status === "stopped" || status === "created") return;
   throw new CommandError(

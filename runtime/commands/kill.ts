@@ -1,7 +1,8 @@
 import type { Run } from "../cli/command.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { containerId } from "../cli/container_id.ts";
-import { parseSignal } from "../../ffi/abi/signals.ts";
+import { parseSignal, SIGNAL } from "../../ffi/abi/signals.ts";
+import { thaw } from "../container/frozen.ts";
 import { seeContainer } from "../container/status.ts";
 import { signalCgroup } from "../cgroup/cgroup.ts";
 import { StateDir } from "../state/state_dir.ts";
@@ -33,5 +34,7 @@ export const run: Run = ({ globals, flags, args }) => {
   }
   if (init === undefined) throw new CommandError("container not running");
   init.signal(signal);
+  // A frozen process of cgroup v1 cannot die before it is thawed.
+  if (signal === SIGNAL.SIGKILL) thaw(thread, state);
   return 0;
 };

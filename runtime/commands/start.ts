@@ -2,6 +2,7 @@ import type { Run } from "../cli/command.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { containerId } from "../cli/container_id.ts";
 import { runPoststart, startProcess } from "../container/start_process.ts";
+import { frozen } from "../container/frozen.ts";
 import { seeContainer } from "../container/status.ts";
 import { StateDir } from "../state/state_dir.ts";
 import { hostCarriers } from "./host_carriers.ts";
@@ -13,8 +14,13 @@ export const run: Run = async ({ globals, args }) => {
   using dir = StateDir.expect(thread, globals.root, containerId(args[0] ?? ""));
   dir.lock();
   const state = dir.read();
-  const { status, init } = seeContainer(thread, dir, state);
+  const { status, init } = seeContainer(thread, dir, state, () => frozen(thread, state));
   if (status === "stopped") throw new CommandError("cannot start a container that has stopped");
+  if (status === "paused") {
+    // Its stub would never answer.
+    init?.[Symbol.dispose]();
+    throw new CommandError("cannot start a container in the paused state");
+  }
   if (status !== "created" || init === undefined || state?.exec === undefined) {
     throw new CommandError(
       status === "creating"

@@ -8,6 +8,7 @@ import { describeError } from "../cli/describe_error.ts";
 import type { StateFile } from "../state/state_file.ts";
 import type { StateDir } from "../state/state_dir.ts";
 import { releaseForeignRoot } from "../rootfs/foreign_mount.ts";
+import { thaw } from "./frozen.ts";
 import { hookState } from "./set_up_init.ts";
 
 /** How long a killed process may take to end: it can be deep in a call that cannot be interrupted. */
@@ -37,6 +38,7 @@ export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger)
     using init = state?.init === undefined ? undefined : reopen(thread, state.init);
     if (init === undefined) return;
     init.signal(SIGNAL.SIGKILL);
+    thaw(thread, state); // a frozen process of cgroup v1 cannot die
     if (!init.waitSync(END_TIMEOUT_MS)) throw new Error(`process ${init.pid} does not end`);
   });
   // Who cannot be reached by name is still in the container's cgroups, with all who do not end with the first process.

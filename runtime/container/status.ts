@@ -42,6 +42,8 @@ export function seeContainer(
 
 function statusOf(init: Pidfd, dir: StateDir, state: StateFile, paused: () => boolean): Status {
   if (!init.alive()) return "stopped"; // a zombie, which its parent has not reaped: it runs no more
-  if (dir.execLockHeld()) return state.exec === undefined ? "creating" : "created";
-  return paused() ? "paused" : "running";
+  const waiting = dir.execLockHeld();
+  if (waiting && state.exec === undefined) return "creating";
+  if (paused()) return "paused"; // also one that was not started yet, as with runc
+  return waiting ? "created" : "running";
 }

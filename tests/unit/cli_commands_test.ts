@@ -28,6 +28,8 @@ Deno.test("COMMANDS accepts every command line that clients were seen to use", (
     "start ID",
     "delete --force ID",
     "kill --all ID 9",
+    "pause ID",
+    "resume ID",
     "kill ID 15",
     "state ID",
     "run --bundle B ID",
