@@ -27,6 +27,7 @@ const UNIT_NEEDS = {
 
 const E2E_NEEDS = {
   "busybox-static": "the root file system of the containers",
+  "iproute2": "the other `ip netns`, beside belay's",
   "strace": "sees which files belay opens",
   "tmux": "a terminal to test terminals with",
 };

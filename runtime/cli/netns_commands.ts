@@ -38,6 +38,17 @@ export const NETNS_COMMANDS: readonly Command[] = [
     load: () => import("../commands/netns/delete.ts"),
   },
   {
+    name: "netns exec",
+    summary: "run a program in a network namespace",
+    usage: `${NAME} <program> [argument...]`,
+    description: "As `ip netns exec` does: /sys tells about that network, and the files of " +
+      "/etc/netns/NAME stand in the place of those of /etc. Exits with the program's exit code, " +
+      "or with 128 + the number of the signal that ended it.",
+    flags: [{ name: "json", help: "print how it ended, as JSON, when it has ended" }],
+    args: { min: 2, max: ANY },
+    load: () => import("../commands/netns/exec.ts"),
+  },
+  {
     name: "netns identify",
     summary: "print the names of a process's network namespace",
     usage: "[pid]",
@@ -46,5 +57,20 @@ export const NETNS_COMMANDS: readonly Command[] = [
     flagsAnywhere: true,
     args: { min: 0, max: 1 },
     load: () => import("../commands/netns/identify.ts"),
+  },
+  {
+    name: "netns repair",
+    summary: "remove names that interrupted commands left",
+    usage: "",
+    description: "A command that is ended in the middle can leave a file in /run/netns on which " +
+      "no namespace is mounted. Files of belay's are removed at once, others when they are ten " +
+      "seconds old.",
+    flags: [
+      { name: "force", short: "f", help: "also those that may be in use this very moment" },
+      JSON_FLAG,
+    ],
+    flagsAnywhere: true,
+    args: { min: 0, max: 0 },
+    load: () => import("../commands/netns/repair.ts"),
   },
 ];

@@ -25,11 +25,18 @@ const FORWARDED: readonly Deno.Signal[] = [
   ...["SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGSTKFLT", "SIGABRT", "SIGTRAP"] as const,
 ];
 
-/** Hands signals of this process on to the container's first process, until disposed. */
-export function forwardSignals(init: Pidfd, except: readonly Deno.Signal[] = []): Disposable {
+/**
+ * Hands signals of this process on to the container's first process, until disposed.
+ * @param hasIt Tells of a signal that has come whether the other process got it in another way.
+ */
+export function forwardSignals(
+  init: Pidfd,
+  except: readonly Deno.Signal[] = [],
+  hasIt: (name: Deno.Signal) => boolean = () => false,
+): Disposable {
   const handlers = FORWARDED.filter((name) => !except.includes(name)).map((name) => {
     const handler = () => {
-      init.signal(SIGNAL[name as keyof typeof SIGNAL]);
+      if (!hasIt(name)) init.signal(SIGNAL[name as keyof typeof SIGNAL]);
     };
     Deno.addSignalListener(name, handler);
     return { name, handler };

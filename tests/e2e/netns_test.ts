@@ -101,6 +101,36 @@ netns("names that are none are refused, as iproute2 does", async (inside) => {
   }
 });
 
+netns(
+  "repair removes what ip left long ago, and what it may be about to use only by force",
+  async (inside) => {
+    await inside.script(`mkdir -p /run/netns; cd /run/netns
+    install -m 0 /dev/null young; install -m 0 /dev/null old; touch -d '1 minute ago' old
+    ln -s /proc/self/ns/net link; mkdir directory; belay netns add whole`);
+    const repair = async (...flags: string[]) =>
+      JSON.parse((await inside.ok(["repair", "--json", ...flags])).stdout).map((
+        { name, repaired }: { name: string; repaired: boolean },
+      ) => `${name} ${repaired}`);
+    assertEquals(await repair(), ["directory false", "old true", "young false"]);
+    assertEquals(await repair("--force"), ["directory false", "young true"]);
+    assertEquals(inside.entries(), ["directory", "link", "whole"]);
+    assertEquals(
+      (await inside.ok(["repair"])).stdout,
+      "directory: it is no network namespace: left alone: it may be somebody's\n",
+    );
+  },
+);
+
+netns(
+  "repair, delete and identify have nothing to do where nothing ever had a name",
+  async (inside) => {
+    assertEquals(await inside.ok(["repair"]), { code: 0, stdout: "", stderr: "" });
+    assertEquals(await inside.ok(["identify"]), { code: 0, stdout: "", stderr: "" });
+    assertEquals(await inside.ok(["delete", "-f", "a"]), { code: 0, stdout: "", stderr: "" });
+    assertEquals(inside.census().directory, 0);
+  },
+);
+
 netns("ip lists, enters and deletes what belay makes, and the other way round", async (inside) => {
   const { stdout } = await inside.script(`
     set -e

@@ -19,6 +19,8 @@ export interface NetnsCensus {
 }
 
 const DIRECTORY = "/run/netns";
+/** How long a test may take. */
+const LONGEST_MS = 600_000;
 
 /** A shell that holds the mount namespace; scripts enter it. */
 export class NetnsWorld {
@@ -33,7 +35,9 @@ export class NetnsWorld {
       "echo ready",
       "exec sleep 1000",
     ].join(" && ");
-    const holder = world.start(["unshare", "--mount", "sh", "-c", setUp]);
+    const holder = world.start(["unshare", "--mount", "sh", "-c", setUp], {
+      timeoutMs: LONGEST_MS,
+    });
     const deadline = Date.now() + 20_000;
     while (holder.stdout() !== "ready\n") {
       if (Date.now() > deadline) throw new Error(`no mount namespace: ${holder.stderr()}`);
@@ -44,7 +48,7 @@ export class NetnsWorld {
 
   /** Starts a program in it. */
   start(argv: readonly string[], options: Options = {}): Running {
-    return this.world.start([...this.#enter(), ...argv], options);
+    return this.world.start([...this.entering, ...argv], options);
   }
 
   /** Runs `belay netns` to its end. */
@@ -113,7 +117,8 @@ export class NetnsWorld {
     await this.holder.ended;
   }
 
-  #enter(): string[] {
+  /** What stands before a command line to enter it. */
+  get entering(): readonly string[] {
     return ["nsenter", `--mount=/proc/${this.holder.pid}/ns/mnt`, "--wd=/", "--"];
   }
 }

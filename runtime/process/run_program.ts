@@ -1,0 +1,116 @@
+import type { Kernel } from "../../ffi/kernel.ts";
+import type { Remote } from "../../ffi/remote.ts";
+import { type Call, tolerate } from "../../ffi/call.ts";
+import { readFile } from "../../ffi/files.ts";
+import { close_range } from "../../ffi/syscalls/file.ts";
+import { execve, type ExitStatus, prctl } from "../../ffi/syscalls/process.ts";
+import { AT_FDCWD, CLOSE_RANGE_CLOEXEC } from "../../ffi/abi/file_flags.ts";
+import { ERRNO, strerror } from "../../ffi/abi/errno.ts";
+import { PR } from "../../ffi/abi/process_flags.ts";
+import { SIGNAL } from "../../ffi/abi/signals.ts";
+import { isSyscallError, type SyscallError } from "../../ffi/syscall_error.ts";
+import { CommandError } from "../cli/command_error.ts";
+import { forwardSignals } from "./foreground.ts";
+
+/** A shell's exit codes for a program that is not there, and for one that cannot be executed. */
+const NOT_FOUND = 127;
+const NOT_EXECUTABLE = 126;
+/** Where execvp(3) looks when there is no PATH (confstr(3), _CS_PATH). */
+const DEFAULT_PATH = "/bin:/usr/bin";
+/** How long this thread itself waits first: for a short program no thread is started to wait with. */
+const PATIENCE_MS = 5;
+
+/** Job control: a shell stops and continues belay and its program together, by their process group. */
+const JOB_CONTROL: readonly Deno.Signal[] = [
+  ...["SIGTSTP", "SIGCONT", "SIGTTIN", "SIGTTOU", "SIGWINCH"] as const,
+];
+
+/**
+ * Makes a stub a program that works in belay's place: with its descriptors 0 to 2, its working directory, its terminal
+ * and process group; it gets belay's signals, and SIGKILL when belay is killed.
+ * @param stub A child of belay's, where the program is to run.
+ * @returns How it ended.
+ * @throws CommandError with a shell's exit code when it cannot be executed.
+ */
+export async function runProgram(
+  thread: Kernel,
+  stub: Remote,
+  argv: readonly string[],
+  env: readonly string[],
+): Promise<ExitStatus> {
+  const { pidfd } = stub;
+  const terminal = processGroups(thread).terminal;
+  // Before execve: a signal that comes with the program's first word is handed on, too. One that is caught is dealt
+  // with when this thread waits below, so none reaches the stub.
+  using _forwarding = forwardSignals(
+    pidfd,
+    terminal ? JOB_CONTROL : [],
+    // A terminal sends these to all of its foreground process group, which is the program's, too.
+    (name) => (name === "SIGINT" || name === "SIGQUIT") && processGroups(thread).foreground,
+  );
+  become(stub, argv, env);
+  if (!pidfd.waitSync(PATIENCE_MS)) await pidfd.wait();
+  return pidfd.reap();
+}
+
+/** Whether belay has a controlling terminal, and is in that one's foreground (proc_pid_stat(5)). */
+function processGroups(thread: Kernel): { terminal: boolean; foreground: boolean } {
+  const stat = readFile(thread, AT_FDCWD, "/proc/self/stat");
+  const [, , group, , terminal, foreground] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { terminal: terminal !== "0", foreground: terminal !== "0" && group === foreground };
+}
+
+/** execvp(3), in the stub. @throws CommandError */
+function become(stub: Remote, argv: readonly string[], env: readonly string[]): void {
+  const [name = ""] = argv;
+  let denied: SyscallError | undefined;
+  for (const path of candidates(name, env)) {
+    const error = tryExecute(stub, path, argv, env);
+    if (error === undefined) return;
+    if (error.is("ENOEXEC")) {
+      // A script without a first line that says whose.
+      const script = tryExecute(stub, "/bin/sh", ["/bin/sh", path, ...argv.slice(1)], env);
+      if (script === undefined) return;
+      throw notExecuted(name, script);
+    }
+    if (error.is("EACCES")) denied ??= error;
+    else if (!error.is("ENOENT", "ENOTDIR")) throw notExecuted(name, error);
+  }
+  throw notExecuted(name, denied);
+}
+
+function candidates(name: string, env: readonly string[]): string[] {
+  if (name === "" || name.includes("/")) return [name];
+  const path = env.findLast((each) => each.startsWith("PATH="))?.slice("PATH=".length);
+  return (path ?? DEFAULT_PATH).split(":").map((dir) => `${dir || "."}/${name}`);
+}
+
+/** The error of execve(2); undefined when the stub is the program. @throws SyscallError of the calls before it. */
+function tryExecute(
+  stub: Remote,
+  path: string,
+  argv: readonly string[],
+  env: readonly string[],
+): SyscallError | undefined {
+  const before: Call<unknown>[] = [
+    prctl(PR.PR_SET_PDEATHSIG, SIGNAL.SIGKILL),
+    tolerate(
+      close_range(3, 0xffffffff, CLOSE_RANGE_CLOEXEC),
+      ["ENOSYS", "EINVAL"],
+      "before 5.9 or 5.11; every descriptor of ours is close-on-exec from birth",
+    ),
+  ];
+  try {
+    stub.exec([...before, execve(path, argv, env)]);
+    return undefined;
+  } catch (error) {
+    if (isSyscallError(error) && error.syscall === "execve") return error;
+    throw error;
+  }
+}
+
+function notExecuted(name: string, error: SyscallError | undefined): CommandError {
+  const errno = error?.errno ?? ERRNO.ENOENT;
+  const exitCode = errno === ERRNO.ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
+  return new CommandError(`exec: ${JSON.stringify(name)}: ${strerror(errno)}`, { exitCode });
+}
