@@ -149,6 +149,11 @@ class RecordingRemote extends RecordingKernel implements Remote {
     return child;
   }
 
+  cloneIdle(args: Omit<CloneArgs, "pidfd">, waiting: number): Pidfd {
+    const { pidfd } = this.clone(`${waiting}`, args);
+    return pidfd;
+  }
+
   give(fds: readonly number[]): number[] {
     this.call(new DescriptorMessage(fds.length).receive(FIRST_FD));
     return fds.map(() => this.newFd());

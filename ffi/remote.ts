@@ -9,6 +9,11 @@ export interface Remote extends Kernel, Disposable {
   readonly pidfd: Pidfd;
   /** Makes a child of the stub by clone3, which is a stub too; its pidfd comes from that very clone3. */
   clone(name: string, args: Omit<CloneArgs, "pidfd">): Remote;
+  /**
+   * Makes a child of the stub that does nothing: it waits until the other end of `waiting`, a socket of the stub's, is
+   * closed. Its pidfd comes from that very clone3, and is the caller's.
+   */
+  cloneIdle(args: Omit<CloneArgs, "pidfd">, waiting: number): Pidfd;
   /** Gives the stub copies of descriptors of this process; their numbers there. */
   give(fds: readonly number[]): number[];
   /** Takes copies of descriptors of the stub; their numbers here. */

@@ -111,6 +111,23 @@ export class Stub implements Remote {
   }
 
   /** @inheritdoc */
+  cloneIdle(args: Omit<CloneArgs, "pidfd">, waiting: number): Pidfd {
+    const message = new DescriptorMessage(1); // clone3 writes the descriptor into it
+    const cloned = clone3({
+      ...args,
+      flags: Number(BigInt(args.flags) | BigInt(CLONE.CLONE_PIDFD)),
+      pidfd: message.slot(0),
+    });
+    cloned.next = BigInt(waiting); // its answer to clone3 goes there, and nobody reads it
+    const sent = message.send(this.served);
+    const { results: [pid], fds: [fd] } = this.#batchThatSends(1, [
+      ...[cloned, sent, close(new Loaded(message.slot(0)))] as const,
+    ]);
+    if (fd === undefined) throw new StubGone(`${this.name}: no pidfd came for its child`);
+    return new Pidfd(this.kernel, fd, pid);
+  }
+
+  /** @inheritdoc */
   clone(name: string, args: Omit<CloneArgs, "pidfd">): Remote {
     const [mine, its] = this.kernel.call(socketpair(SOCK.SOCK_SEQPACKET));
     try {

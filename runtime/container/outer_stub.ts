@@ -8,7 +8,7 @@ import { AT_FDCWD, F, O } from "../../ffi/abi/file_flags.ts";
 import { CLONE } from "../../ffi/abi/process_flags.ts";
 import { MS_SLAVE } from "../../ffi/abi/mount_flags.ts";
 import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
-import { makeUserNamespace } from "../../ffi/user_namespace.ts";
+import { UserNamespaces } from "../../ffi/user_namespace.ts";
 import type { Spec } from "../spec/types.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { raiseLimits } from "../process/rlimits.ts";
@@ -129,14 +129,14 @@ export function enterNamespaces(
   privileged: boolean,
   foreign?: ForeignRoot,
 ): void {
-  if (!privileged) enterUser(carriers, stub, plan, spec, privileged);
+  if (!privileged) enterUser(carriers, stub, plan, spec);
   for (const join of plan.joins) enter(stub, join);
   if (foreign !== undefined) attachForeignRoot(carriers.thread, stub, foreign);
   if (plan.time !== undefined) {
     stub.call(unshare(CLONE.CLONE_NEWTIME));
     setClocks(stub, timeOffsetLines(plan.time));
   }
-  if (privileged) enterUser(carriers, stub, plan, spec, privileged);
+  if (privileged) enterUser(carriers, stub, plan, spec);
 }
 
 function setClocks(stub: Remote, lines: string): void {
@@ -171,14 +171,15 @@ function enterUser(
   stub: Remote,
   plan: NamespacePlan,
   spec: Spec,
-  privileged: boolean,
 ): void {
   if (plan.user === "none") return;
   if (plan.user !== "new") return enter(stub, plan.user);
   const { uidMappings, gidMappings } = spec.linux;
-  const fd = makeMapped(() => makeUserNamespace(carriers, uidMappings, gidMappings, privileged));
+  using namespaces = new UserNamespaces(carriers.thread, stub);
+  const fd = makeMapped(() => namespaces.getUsernsFd(uidMappings, gidMappings));
   try {
     const [there = -1] = stub.give([fd]);
+    namespaces[Symbol.dispose](); // before the stub is in there
     stub.batch([setns(there, CLONE.CLONE_NEWUSER), close(there)]);
   } finally {
     carriers.thread.call(close(fd));

@@ -123,6 +123,7 @@ export class HostScript {
   #find(asked: Asked): number | undefined {
     const path = this.#pathOf(asked);
     if (this.#made.has(path) || path === "") return S_IF.S_IFDIR | 0o755;
+    if (/^\/proc\/\d+\//.test(path)) return S_IF.S_IFREG | 0o444; // of a process that only the plan has
     if (asked.process === "belay") return modeOf(path);
     const bare = path.startsWith(this.rootfs) ? path.slice(this.rootfs.length) : path;
     if (bare === "/dev/pts/ptmx") return S_IF.S_IFCHR | 0o666; // of the container's own devpts

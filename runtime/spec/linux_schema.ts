@@ -1,3 +1,4 @@
+import { sizeProblem } from "../../ffi/id_map.ts";
 import { cleanCgroupsPath } from "./cgroups_path.ts";
 import { RESOURCES } from "./resources_schema.ts";
 import { absolutePath, id, int64, integer, oneOf, string, uint32 } from "./scalars.ts";
@@ -31,14 +32,8 @@ export const ID_MAPPING = checked(
     size: required(integer("uint32", 1, LARGEST_UINT32)),
   }),
   (mapping, at) => {
-    // The kernel refuses a range that reaches (uid_t)-1: user_namespace.c, map_write().
-    for (const name of ["containerID", "hostID"] as const) {
-      if (mapping[name] + mapping.size <= LARGEST_UINT32) continue;
-      throw new ValidationError(
-        `${at}.size`,
-        `must end before id ${LARGEST_UINT32}, got ${mapping.size} from ${name} ${mapping[name]}`,
-      );
-    }
+    const problem = sizeProblem(mapping);
+    if (problem !== undefined) throw new ValidationError(`${at}.size`, problem);
     return mapping;
   },
 );

@@ -1,9 +1,7 @@
-import type { IdMapping, Spec } from "./types.ts";
+import { isMapped, mapProblem } from "../../ffi/id_map.ts";
+import type { Spec } from "./types.ts";
 import { namespaceOf } from "./validate_namespaces.ts";
 import { ValidationError } from "./validation_error.ts";
-
-/** UID_GID_MAP_MAX_EXTENTS: lines that /proc/PID/uid_map takes (since Linux 4.15). */
-const MOST_MAPPINGS = 340;
 
 /**
  * Checks the id mappings against what the kernel will accept (user_namespaces(7)), and the ids
@@ -24,7 +22,8 @@ export function validateUserNamespace(spec: Spec, warnings: string[]): void {
     if (namespace === undefined && mappings.length > 0) {
       throw new ValidationError(field, `needs a namespace of type "user" in linux.namespaces`);
     }
-    validateMappings(mappings, field);
+    const wrong = mappings.length === 0 ? undefined : mapProblem(mappings, field);
+    if (wrong !== undefined) throw new ValidationError(wrong.where, wrong.problem);
     if (namespace === undefined) continue;
     if (namespace.path !== undefined) {
       if (mappings.length > 0) {
@@ -49,33 +48,5 @@ export function validateUserNamespace(spec: Spec, warnings: string[]): void {
   for (const [name, value, mappings, list] of ids) {
     if (isMapped(value, mappings)) continue;
     throw new ValidationError(`process.user.${name}`, `${value} is not mapped by ${list}`);
-  }
-}
-
-function isMapped(value: number, mappings: readonly IdMapping[]): boolean {
-  return mappings.some(({ containerID, size }) =>
-    value >= containerID && value < containerID + size
-  );
-}
-
-function validateMappings(mappings: readonly IdMapping[], field: string): void {
-  if (mappings.length > MOST_MAPPINGS) {
-    throw new ValidationError(
-      field,
-      `may have ${MOST_MAPPINGS} entries at most, got ${mappings.length}`,
-    );
-  }
-  for (const side of ["containerID", "hostID"] as const) {
-    const sorted = [...mappings.entries()].sort(([, a], [, b]) => a[side] - b[side]);
-    for (const [n, [i, mapping]] of sorted.entries()) {
-      const before = sorted[n - 1];
-      if (before === undefined || before[1][side] + before[1].size <= mapping[side]) continue;
-      throw new ValidationError(
-        `${field}[${i}].${side}`,
-        `${mapping[side]} is in the range of ${field}[${
-          before[0]
-        }] already; ranges must not overlap`,
-      );
-    }
   }
 }
