@@ -150,9 +150,7 @@ export class UserNamespaces implements Disposable {
 
   /** Lets children that are still there go, and the stub if it is its own. Twice is harmless. */
   [Symbol.dispose](): void {
-    const room = this.#room;
-    this.#room = undefined;
-    if (room !== undefined) this.#thread.call(close(room.mine));
+    const room = this.#leaveRoom();
     if (!this.#owned) {
       if (room !== undefined) this.#closeThere(room);
       return;
@@ -161,6 +159,14 @@ export class UserNamespaces implements Disposable {
     this.#stub[Symbol.dispose]();
     const [failure] = this.#end([this.#stub.pidfd]);
     if (failure !== undefined) throw failure;
+  }
+
+  /** Ends every child that waits there. The next one gets another room. */
+  #leaveRoom(): WaitingRoom | undefined {
+    const room = this.#room;
+    this.#room = undefined;
+    if (room !== undefined) this.#thread.call(close(room.mine));
+    return room;
   }
 
   #closeThere({ there }: WaitingRoom): void {
@@ -256,7 +262,15 @@ export class UserNamespaces implements Disposable {
         }
       }
     };
-    each((child) => child.signal(SIGNAL.SIGKILL)); // all at first, so that they end beside each other
+    // All at first, so that they end beside each other.
+    each((child) => {
+      try {
+        child.signal(SIGNAL.SIGKILL);
+      } catch (error) {
+        this.#leaveRoom(); // the other way to end them: else the wait below would be for ever
+        throw error;
+      }
+    });
     const gone = "another reaper of this process was faster, and told whoever asked it";
     each((child) => {
       this.#thread.call(tolerate(waitid(child.fd, WAIT.WEXITED), ["ECHILD"], gone));

@@ -1,6 +1,7 @@
 // What belay can do, as data. It is read at every start: no import but lazy ones, types and more data.
 import type { Command, Flag } from "./command.ts";
 import { NETNS_COMMANDS } from "./netns_commands.ts";
+import { USERNS_COMMANDS } from "./userns_commands.ts";
 
 const ID = "<container-id>";
 
@@ -175,6 +176,7 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("../commands/plan.ts"),
   },
   ...NETNS_COMMANDS,
+  ...USERNS_COMMANDS,
 ];
 
 /** runc's other commands: known, so that the error can say so; podman asks `checkpoint --help`. */

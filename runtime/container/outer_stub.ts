@@ -190,7 +190,7 @@ function makeMapped(make: () => number): number {
   try {
     return make();
   } catch (cause) {
-    if (!isSyscallError(cause, "EPERM", "EINVAL")) throw cause;
+    if (!isSyscallError(cause, "EPERM", "EINVAL") || cause.syscall !== "write") throw cause;
     throw new CommandError(
       "linux.uidMappings, linux.gidMappings: the kernel refuses them (user_namespaces(7): without CAP_SETUID on the " +
         "host only one's own id can be mapped)",

@@ -1,11 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { isMapped, mapProblem, mapText, sizeProblem } from "../../ffi/id_map.ts";
 
-function ranges(...triples: readonly (readonly [number, number, number])[]) {
+type Triple = readonly [number, number, number];
+
+function ranges(...triples: readonly Triple[]) {
   return triples.map(([containerID, hostID, size]) => ({ containerID, hostID, size }));
 }
 
-function told(...triples: Parameters<typeof ranges>): string | undefined {
+function told(...triples: readonly Triple[]): string | undefined {
   const wrong = mapProblem(ranges(...triples), "map");
   return wrong && `${wrong.where}: ${wrong.problem}`;
 }
@@ -22,14 +24,13 @@ Deno.test("isMapped() knows both ends of a range", () => {
 });
 
 Deno.test("mapProblem() finds nothing wrong with what the kernel takes", () => {
-  for (
-    const triples of [
-      [[0, 0, 4294967295]],
-      [[0, 1000, 1], [1, 100000, 65535]],
-      [[5, 105, 5], [0, 100, 5]],
-      Array.from({ length: 340 }, (_, i) => [i, i, 1] as const),
-    ] as const
-  ) assertEquals(told(...triples), undefined);
+  const fine: readonly (readonly Triple[])[] = [
+    [[0, 0, 4294967295]],
+    [[0, 1000, 1], [1, 100000, 65535]],
+    [[5, 105, 5], [0, 100, 5]],
+    Array.from({ length: 340 }, (_, i) => [i, i, 1]),
+  ];
+  for (const triples of fine) assertEquals(told(...triples), undefined);
 });
 
 Deno.test("mapProblem() names the entry, and what of it is wrong", () => {

@@ -1,0 +1,77 @@
+import type { Kernel } from "../../ffi/kernel.ts";
+import { attempt } from "../../ffi/call.ts";
+import { close, flock, openat, statx, unlinkat } from "../../ffi/syscalls/file.ts";
+import { move_mount, OPEN_TREE, open_tree } from "../../ffi/syscalls/mount.ts";
+import { AT, AT_FDCWD, LOCK, O, S_IF, STATX_ATTR_MOUNT_ROOT } from "../../ffi/abi/file_flags.ts";
+import { isSyscallError } from "../../ffi/syscall_error.ts";
+import { CommandError } from "../cli/command_error.ts";
+
+const NEW_FILE = O.O_RDONLY | O.O_CREAT | O.O_EXCL | O.O_NOFOLLOW;
+const OLD_FILE = O.O_RDONLY | O.O_NOFOLLOW | O.O_NONBLOCK;
+
+/**
+ * Pins a namespace at a path, where it lives until it is unmounted. The path is a new file, or an empty one: what a
+ * belay left that was killed in the middle. Exactly one of several callers gets it.
+ * @throws CommandError when something else is there, or belay may not mount; then the path is as it was.
+ */
+export function pinNamespace(kernel: Kernel, namespace: number, path: string): void {
+  const { fd, isNew } = openFile(kernel, path);
+  try {
+    claim(kernel, fd, path);
+    try {
+      mountOn(kernel, namespace, fd, path);
+    } catch (error) {
+      // Ours, and locked. Should it stay, the next one may use it.
+      if (isNew) kernel.call(attempt(unlinkat(AT_FDCWD, path)));
+      throw error;
+    }
+  } finally {
+    kernel.call(close(fd));
+  }
+}
+
+function openFile(kernel: Kernel, path: string): { fd: number; isNew: boolean } {
+  const made = kernel.call(attempt(openat(AT_FDCWD, path, NEW_FILE, 0o444)));
+  if (!(made instanceof Error)) return { fd: made, isNew: true };
+  if (!made.is("EEXIST")) throw new CommandError(`--name: cannot make ${path}`, { cause: made });
+  try {
+    return { fd: kernel.call(openat(AT_FDCWD, path, OLD_FILE)), isNew: false };
+  } catch (cause) {
+    if (!isSyscallError(cause)) throw cause;
+    throw new CommandError(`--name: ${path} exists, and is no empty file`, { cause });
+  }
+}
+
+/** Locks the file against other belays, and makes sure that nothing is there but it. */
+function claim(kernel: Kernel, fd: number, path: string): void {
+  const locked = kernel.call(attempt(flock(fd, LOCK.LOCK_EX | LOCK.LOCK_NB)));
+  if (locked instanceof Error) {
+    if (!locked.is("EAGAIN")) throw locked;
+    throw new CommandError(`--name: another belay pins a namespace at ${path} at this moment`);
+  }
+  // By the path once more: between the opening and the lock somebody may have been faster.
+  const [opened, named] = kernel.batch([
+    statx(fd, "", AT.AT_EMPTY_PATH),
+    statx(AT_FDCWD, path, AT.AT_SYMLINK_NOFOLLOW),
+  ]);
+  if ((named.attributes & BigInt(STATX_ATTR_MOUNT_ROOT)) !== 0n) {
+    throw new CommandError(`--name: something is mounted at ${path} already`);
+  }
+  const isEmptyFile = (opened.mode & S_IF.S_IFMT) === S_IF.S_IFREG && opened.size === 0n;
+  if (isEmptyFile && opened.ino === named.ino && opened.devMinor === named.devMinor) return;
+  throw new CommandError(`--name: ${path} exists, and is no empty file`);
+}
+
+function mountOn(kernel: Kernel, namespace: number, fd: number, path: string): void {
+  const tree = open_tree(namespace, "", OPEN_TREE.OPEN_TREE_CLONE | AT.AT_EMPTY_PATH);
+  try {
+    kernel.batch([tree, move_mount(tree, "", fd, ""), close(tree)]);
+  } catch (cause) {
+    if (!isSyscallError(cause, "EPERM")) throw cause;
+    throw new CommandError(
+      `--name: cannot mount at ${path}: it needs CAP_SYS_ADMIN where belay runs; without it, run a command in the ` +
+        "namespace (userns new -- COMMAND)",
+      { cause },
+    );
+  }
+}
