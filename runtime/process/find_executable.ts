@@ -2,24 +2,11 @@ import type { Kernel } from "../../ffi/kernel.ts";
 import { attempt, type Call } from "../../ffi/call.ts";
 import { faccessat2, statx } from "../../ffi/syscalls/file.ts";
 import { AT, AT_FDCWD, S_IF } from "../../ffi/abi/file_flags.ts";
-import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
+import { SyscallError } from "../../ffi/syscall_error.ts";
 import { strerror } from "../../ffi/abi/errno.ts";
 import { CommandError } from "../cli/command_error.ts";
 
 const X_OK = 1;
-
-/** There is no such program, or it cannot be executed. */
-export class NotExecutable extends CommandError {
-  /** The same without the words about a container. */
-  readonly problem: string;
-
-  /** @param missing Whether there is none: shells tell the two apart. */
-  constructor(name: string, problem: string, readonly missing: boolean) {
-    const told = `exec: ${JSON.stringify(name)}: ${problem}`;
-    super(`unable to start container process: ${told}`);
-    this.problem = told;
-  }
-}
 
 /**
  * Finds what `process.args[0]` names, as execvp(3) would, in the process's own root and with its own credentials, so
@@ -46,23 +33,28 @@ export function executableCalls(
 }
 
 function choose(name: string, candidates: readonly string[], results: readonly unknown[]): string {
-  let denied: NotExecutable | undefined;
+  let denied: CommandError | undefined;
   for (const [i, path] of candidates.entries()) {
     const problem = problemWith(results[i * 2], results[i * 2 + 1]);
     if (problem === undefined) return path;
     if (name.includes("/")) {
-      const missing = isSyscallError(results[i * 2], "ENOENT", "ENOTDIR");
-      throw new NotExecutable(name, `${statText(results[i * 2], path)}${problem}`, missing);
+      throw notExecutable(name, `${statText(results[i * 2], path)}${problem}`);
     }
-    if (problem === strerror(13)) denied ??= new NotExecutable(name, problem, false);
+    if (problem === strerror(13)) denied ??= notExecutable(name, problem);
   }
-  throw denied ?? new NotExecutable(name, "executable file not found in $PATH", true);
+  throw denied ?? notExecutable(name, "executable file not found in $PATH");
 }
 
 /** The directories of PATH; an empty one is the working directory, as in execvp(3). */
 function searchPath(env: readonly string[]): string[] {
   const path = env.findLast((each) => each.startsWith("PATH="))?.slice("PATH=".length);
   return path === undefined || path === "" ? [] : path.split(":").map((dir) => dir || ".");
+}
+
+function notExecutable(name: string, problem: string): CommandError {
+  return new CommandError(
+    `unable to start container process: exec: ${JSON.stringify(name)}: ${problem}`,
+  );
 }
 
 function statText(stat: unknown, path: string): string {

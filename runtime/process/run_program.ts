@@ -1,5 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import type { Remote } from "../../ffi/remote.ts";
+import type { Carriers, Remote } from "../../ffi/remote.ts";
 import { type Call, tolerate } from "../../ffi/call.ts";
 import { readFile } from "../../ffi/files.ts";
 import { close_range } from "../../ffi/syscalls/file.ts";
@@ -15,6 +15,8 @@ import { forwardSignals } from "./foreground.ts";
 /** A shell's exit codes for a program that is not there, and for one that cannot be executed. */
 const NOT_FOUND = 127;
 const NOT_EXECUTABLE = 126;
+/** A shell's exit code for a process that a signal ended. */
+const SIGNAL_BASE = 128;
 /** Where execvp(3) looks when there is no PATH (confstr(3), _CS_PATH). */
 const DEFAULT_PATH = "/bin:/usr/bin";
 /** How long this thread itself waits first: for a short program no thread is started to wait with. */
@@ -51,6 +53,45 @@ export async function runProgram(
   become(stub, argv, env);
   if (!pidfd.waitSync(PATIENCE_MS)) await pidfd.wait();
   return pidfd.reap();
+}
+
+/**
+ * `runProgram` in a stub of its own, with belay's environment.
+ * @param enter Brings the stub to where the program is to run.
+ * @throws What `enter` throws; then nothing runs.
+ */
+export async function runInStub(
+  carriers: Carriers,
+  label: string,
+  enter: (stub: Remote) => void,
+  argv: readonly string[],
+): Promise<ExitStatus> {
+  const env = Object.entries(Deno.env.toObject()).map(([name, value]) => `${name}=${value}`);
+  using stub = carriers.spawn(label);
+  using _pidfd = stub.pidfd;
+  try {
+    enter(stub);
+    return await runProgram(carriers.thread, stub, argv, env);
+  } catch (error) {
+    end(stub);
+    throw error;
+  }
+}
+
+/** A program's end as a shell's exit code: 128+n when signal n ended it. */
+export function exitCodeOf({ code, signal = 0 }: ExitStatus): number {
+  return code ?? SIGNAL_BASE + signal;
+}
+
+/** After a failure: whether it still is a stub or the program already, it must not go on alone. */
+function end(stub: Remote): void {
+  try {
+    stub[Symbol.dispose]();
+    stub.pidfd.signal(SIGNAL.SIGKILL);
+    stub.pidfd.reap();
+  } catch {
+    // The error that is told is the one that came first; a zombie stays at most until belay ends.
+  }
 }
 
 /** Whether belay has a controlling terminal, and is in that one's foreground (proc_pid_stat(5)). */

@@ -8,11 +8,12 @@ import { close, statx } from "../../../ffi/syscalls/file.ts";
 import { setns } from "../../../ffi/syscalls/namespace.ts";
 import { AT } from "../../../ffi/abi/file_flags.ts";
 import { CLONE } from "../../../ffi/abi/process_flags.ts";
+import { signalName } from "../../../ffi/abi/signals.ts";
 import { absolutePath } from "../../cli/absolute_path.ts";
 import type { Run } from "../../cli/command.ts";
 import { CommandError } from "../../cli/command_error.ts";
 import { writeStdout } from "../../cli/write_stdout.ts";
-import { runCommand } from "../../process/run_command.ts";
+import { exitCodeOf, runInStub } from "../../process/run_program.ts";
 import { parseIdMap } from "../../userns/parse_id_map.ts";
 import { pinNamespace } from "../../userns/pin_namespace.ts";
 import { hostCarriers } from "../host_carriers.ts";
@@ -63,24 +64,29 @@ function pinned(carriers: Carriers, maps: Maps, path: string, json: boolean): nu
   return 0;
 }
 
-function runInside(
+async function runInside(
   carriers: Carriers,
   maps: Maps,
   args: readonly string[],
   json: boolean,
 ): Promise<number> {
   const { thread } = carriers;
-  return runCommand(carriers, args, (stub) => {
+  let inode;
+  const ended = await runInStub(carriers, "userns-new", (stub) => {
     const userns = make(carriers, maps);
     try {
-      const inode = Number(thread.call(statx(userns, "", AT.AT_EMPTY_PATH)).ino);
+      inode = Number(thread.call(statx(userns, "", AT.AT_EMPTY_PATH)).ino);
       enter(stub, userns, maps);
-      if (!json) return;
-      writeStdout(`${JSON.stringify({ userns: inode, pid: stub.pidfd.pid, ...maps })}\n`);
     } finally {
       thread.call(close(userns));
     }
-  });
+  }, args);
+  if (json) {
+    const { pid, code, signal = 0 } = ended;
+    const how = code === undefined ? { signal: signalName(signal) } : { exitCode: code };
+    writeStdout(`${JSON.stringify({ userns: inode, ...maps, pid, ...how })}\n`);
+  }
+  return exitCodeOf(ended);
 }
 
 /** Makes it. @throws CommandError when the kernel does not let this user. */

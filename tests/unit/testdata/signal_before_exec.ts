@@ -1,6 +1,6 @@
-// Runs a command through a carrier that sends this process a signal just before the command is executed.
+// Runs a program through a carrier that sends this process a signal just before the program is executed.
 import { Host } from "../../../ffi/host.ts";
-import { runCommand } from "../../../runtime/process/run_command.ts";
+import { exitCodeOf, runInStub } from "../../../runtime/process/run_program.ts";
 
 const host = new Host("/tmp");
 const carriers = {
@@ -17,4 +17,4 @@ const carriers = {
     });
   },
 };
-Deno.exit(await runCommand(carriers, ["sleep", "1000"], () => {}));
+Deno.exit(exitCodeOf(await runInStub(carriers, "test", () => {}, ["sleep", "1000"])));
