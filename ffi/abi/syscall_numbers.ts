@@ -87,6 +87,7 @@ const TABLE = {
   name_to_handle_at: [303, 264],
   open_by_handle_at: [304, 265],
   setns: [308, 268],
+  kcmp: [312, 272],
   sched_setattr: [314, 274],
   seccomp: [317, 277],
   renameat2: [316, 276],

@@ -73,4 +73,43 @@ export const NETNS_COMMANDS: readonly Command[] = [
     args: { min: 0, max: 0 },
     load: () => import("../commands/netns/repair.ts"),
   },
+  {
+    name: "netns list",
+    summary: "list every network namespace of the machine and what keeps it",
+    usage: "",
+    description:
+      "A network namespace lives as long as a process or thread is in it, it is mounted " +
+      "somewhere, or somebody has a descriptor of it, of a socket in it, or of a tun device's. " +
+      "All of these are found, in every mount namespace that has a process.",
+    flags: [
+      {
+        name: "held-by",
+        value: "KIND",
+        repeated: true,
+        choices: ["process", "thread", "mount", "nsfs", "socket", "tun"],
+        help: "only namespaces with such a holder",
+      },
+      { name: "only", help: "with --held-by: and with no holder of another kind" },
+      { name: "links", help: "tell the links inside, too (as --json always does)" },
+      { name: "tree", help: "below the user namespaces that own them" },
+      { ...JSON_FLAG, help: "print JSON: an array, with every holder" },
+      { name: "watch", short: "w", help: "go on, and tell what changes" },
+      {
+        name: "interval",
+        value: "MS",
+        default: "1000",
+        least: 10,
+        help: "with --watch: milliseconds between two looks",
+      },
+      {
+        name: "scan",
+        value: "WAY",
+        default: "auto",
+        choices: ["auto", "bpf", "proc"],
+        help: "how to look: with the kernel's iterators, through /proc, or what works (auto)",
+      },
+    ],
+    args: { min: 0, max: 0 },
+    load: () => import("../commands/netns/list.ts"),
+  },
 ];
