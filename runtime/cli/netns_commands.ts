@@ -90,7 +90,11 @@ export const NETNS_COMMANDS: readonly Command[] = [
         help: "only namespaces with such a holder",
       },
       { name: "only", help: "with --held-by: and with no holder of another kind" },
-      { name: "links", help: "tell the links inside, too (as --json always does)" },
+      {
+        name: "long",
+        short: "l",
+        help: "also their nsids and the links inside (as --json always does)",
+      },
       { name: "tree", help: "below the user namespaces that own them" },
       { ...JSON_FLAG, help: "print JSON: an array, with every holder" },
       { name: "watch", short: "w", help: "go on, and tell what changes" },

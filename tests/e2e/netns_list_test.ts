@@ -8,7 +8,7 @@ import { NetnsWorker } from "../../runtime/netns/netns_worker.ts";
 import type { Holder } from "../../runtime/netns/discover/holder.ts";
 import type { NetnsReport } from "../../runtime/netns/list/json.ts";
 import { thread, withStub } from "../ffi_world.ts";
-import { noFile } from "../skip.ts";
+import { noFile, noProgram } from "../skip.ts";
 import { held, HOLDS, SOCKETS } from "./netns_holders.ts";
 import { belayPath, e2e, until, type World } from "./world.ts";
 
@@ -143,12 +143,18 @@ e2e("netns list --held-by chooses by holder, and --only refuses others", async (
 
 e2e("netns list explains in one line who keeps a namespace", async (world) => {
   await held(HOLDS.socket, "", async ({ inode, pid, fd }) => {
-    const { stdout } = await world.ok(["netns", "list", "--links"]);
+    const { stdout } = await world.ok(["netns", "list", "--long"]);
     const line = stdout.split("\n").find((each) => each.startsWith(String(inode))) ?? "";
     assertMatch(line, / {3}lo +socket NETLINK_ROUTE \d+, fd /);
     assertStringIncludes(line, `, fd ${fd} of `);
     assertStringIncludes(line, ` (${pid})`);
-    assertEquals(stdout.split("\n")[0]?.split(/ {2,}/), ["NETNS", "OWNER", "LINKS", "HELD BY"]);
+    assertEquals(stdout.split("\n")[0]?.split(/ {2,}/), [
+      "NETNS",
+      "NSID",
+      "OWNER",
+      "LINKS",
+      "HELD BY",
+    ]);
   });
 });
 
@@ -199,3 +205,21 @@ e2e(
     assertStringIncludes(stderr, "processes whose namespaces or descriptors may not be read");
   },
 );
+
+e2e("netns list --json tells by which number belay's namespace knows another", async (world) => {
+  await held(HOLDS.nsfs, "", async ({ inode, pid, fd }) => {
+    // Numbers last as long as both namespaces: it is given in one that goes with the test.
+    const script = `ip netns set "$1" 7 && exec "$2" netns list --json`;
+    const inside = ["unshare", "--net", "--mount", "sh", "-c", mounted(pid, fd ?? -1) + script];
+    const { code, stdout, stderr } = await world.start([...inside, "sh", "held", belayPath]).ended;
+    assertEquals(code, 0, stderr);
+    const all: NetnsReport[] = JSON.parse(stdout);
+    assertEquals(all.find(({ netns }) => netns === inode)?.nsid, 7);
+  });
+}, noProgram("ip", "iproute2"));
+
+/** A script's beginning: a private /run/netns, in which a descriptor's namespace has the name `held`. */
+function mounted(pid: number, fd: number): string {
+  return `mount -t tmpfs none /run && mkdir /run/netns && touch /run/netns/held &&
+    mount --bind /proc/${pid}/fd/${fd} /run/netns/held && `;
+}

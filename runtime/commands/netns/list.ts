@@ -14,7 +14,7 @@ export const run: Run = async ({ globals, flags, log }) => {
   const carriers = hostCarriers(globals);
   const options = optionsOf(flags);
   const print = await printer(flags);
-  const first = survey(carriers, options);
+  const first = await survey(carriers, options);
   writeStdout(print(first));
   for (const each of first.unseen) log.warn(`not seen: ${each}`);
   if (!flags.bool("watch")) return 0;
@@ -23,7 +23,7 @@ export const run: Run = async ({ globals, flags, log }) => {
   // Until a signal, or a reader that is gone, ends it.
   for (let before = remember(first);;) {
     carriers.thread.call(sleep(interval));
-    const found = survey(carriers, options);
+    const found = await survey(carriers, options);
     const now = remember(found);
     const changed = changes(before, now);
     before = now;
@@ -39,7 +39,7 @@ function optionsOf(flags: ParsedFlags): SurveyOptions {
     way: (flags.string("scan") ?? "auto") as Way, // one of the flag's choices
     kinds: HOLDER_KINDS.filter((kind) => chosen.includes(kind)),
     only: flags.bool("only"),
-    links: flags.bool("links") || json,
+    long: flags.bool("long") || json,
     tree: flags.bool("tree") && !json,
     useCache: Deno.env.get("BELAY_CACHE") !== "off",
   };
@@ -48,7 +48,7 @@ function optionsOf(flags: ParsedFlags): SurveyOptions {
 /** How a look is printed. */
 async function printer(flags: ParsedFlags): Promise<(found: Survey) => string> {
   if (flags.bool("json")) return (found) => `${JSON.stringify(netnsReports(found))}\n`;
-  if (!flags.bool("tree")) return (found) => netnsTable(found, flags.bool("links"));
+  if (!flags.bool("tree")) return (found) => netnsTable(found, flags.bool("long"));
   const { netnsTree } = await import("../../netns/list/tree.ts");
   return (found) => netnsTree(found, found.users);
 }

@@ -6,6 +6,7 @@ import { getpid } from "../../../ffi/syscalls/process.ts";
 import { discover, type Discovery, type Netns, type Way } from "../discover/discover.ts";
 import { type HolderKind, kindsOf } from "../discover/holder.ts";
 import { LinkReader } from "../discover/links_inside.ts";
+import type { NsidReader } from "../discover/nsids.ts";
 import { openNetns } from "../discover/open_netns.ts";
 import { ownerOf, type UserNamespaces } from "../discover/user_namespaces.ts";
 
@@ -16,8 +17,8 @@ export interface SurveyOptions {
   readonly kinds: readonly HolderKind[];
   /** And nothing of another kind. */
   readonly only: boolean;
-  /** Whether to look at what is inside, which takes a visit to each. */
-  readonly links: boolean;
+  /** Whether to learn their nsids and the links inside, which takes a visit to each. */
+  readonly long: boolean;
   /** Whether to find out how user namespaces lie below each other. */
   readonly tree: boolean;
   /** Whether to remember where things lie in this kernel; see `kernelLayout()`. */
@@ -49,13 +50,16 @@ export interface Survey {
 }
 
 /** Finds namespaces and asks each what it is. One that was gone when it was asked is left out. */
-export function survey(carriers: Carriers, options: SurveyOptions): Survey {
+export async function survey(carriers: Carriers, options: SurveyOptions): Promise<Survey> {
   const { thread } = carriers;
   const self = thread.call(getpid());
   const own = inodeOf(thread, "/proc/thread-self/ns/net");
   const discovery = discover(thread, self, options.way, options.useCache);
-  using links = options.links ? new LinkReader(carriers) : undefined;
-  const look = new Look(thread, links, options.tree, own);
+  using links = options.long ? new LinkReader(carriers) : undefined;
+  using nsids = options.long
+    ? (await import("../discover/nsids.ts")).NsidReader.open(thread)
+    : undefined;
+  const look = new Look(thread, { links, nsids, tree: options.tree, own });
   const namespaces = [...discovery.namespaces.values()]
     .filter((netns) => wanted(netns, options))
     .sort((a, b) => a.inode - b.inode)
@@ -72,24 +76,29 @@ function wanted(netns: Netns, { kinds, only }: SurveyOptions): boolean {
     (!only || [...held].every((kind) => kinds.includes(kind)));
 }
 
+/** What is to be learnt of each. */
+interface Wanted {
+  readonly links: LinkReader | undefined;
+  readonly nsids: NsidReader | undefined;
+  readonly tree: boolean;
+  readonly own: number;
+}
+
 /** What a look at everything has not told is asked of each namespace itself, through somebody who holds it. */
 class Look {
   readonly users: UserNamespaces = new Map();
   closed = 0;
 
-  constructor(
-    private readonly thread: Kernel,
-    private readonly links: LinkReader | undefined,
-    private readonly tree: boolean,
-    private readonly own: number,
-  ) {}
+  constructor(private readonly thread: Kernel, private readonly wanted: Wanted) {}
 
   at(netns: Netns): Surveyed[] {
+    const { links, nsids, tree } = this.wanted;
     const owner = netns.owner === 0 ? undefined : netns.owner;
-    const inside = this.links?.throughProcess(netns);
-    const needed = owner === undefined || this.tree && !this.users.has(owner) ||
-      this.links !== undefined && inside === undefined;
-    return needed ? this.#opened(netns, owner, inside) : [surveyed(netns, owner, inside)];
+    const inside = links?.throughProcess(netns);
+    const needed = owner === undefined || tree && !this.users.has(owner) ||
+      nsids !== undefined || links !== undefined && inside === undefined;
+    if (needed) return this.#opened(netns, owner, inside);
+    return [{ netns, owner, links: inside, nsid: undefined }];
   }
 
   #opened(
@@ -97,29 +106,22 @@ class Look {
     owner: number | undefined,
     inside: readonly string[] | undefined,
   ): Surveyed[] {
-    const opened = openNetns(this.thread, netns, netns.inode === this.own);
+    const { links, nsids, tree, own } = this.wanted;
+    const opened = openNetns(this.thread, netns, netns.inode === own);
     if (opened === "gone") return [];
     if ("error" in opened) {
       this.closed++;
-      return [surveyed(netns, owner, inside)];
+      return [{ netns, owner, links: inside, nsid: undefined }];
     }
     try {
-      const links = inside ?? this.links?.entering(opened.fd);
-      if (links === undefined && this.links !== undefined) this.closed++;
-      const asked = ownerOf(this.thread, opened.fd, this.tree ? this.users : undefined);
-      return [surveyed(netns, owner ?? asked, links)];
+      const found = inside ?? links?.entering(opened.fd);
+      if (found === undefined && links !== undefined) this.closed++;
+      const asked = ownerOf(this.thread, opened.fd, tree ? this.users : undefined);
+      return [{ netns, owner: owner ?? asked, links: found, nsid: nsids?.of(opened.fd) }];
     } finally {
       this.thread.call(close(opened.fd));
     }
   }
-}
-
-function surveyed(
-  netns: Netns,
-  owner: number | undefined,
-  links: readonly string[] | undefined,
-): Surveyed {
-  return { netns, owner, links, nsid: undefined };
 }
 
 function inodeOf(thread: Kernel, path: string): number {

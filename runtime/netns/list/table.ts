@@ -6,15 +6,16 @@ import type { Survey, Surveyed } from "./survey.ts";
 const NAMED = 3;
 const GAP = 3;
 
-/** The table for people. */
-export function netnsTable({ namespaces, discovery, own }: Survey, withLinks: boolean): string {
-  const links = (text: string) => withLinks ? [text] : [];
+/** The table for people; `long` with nsids and the links inside. */
+export function netnsTable({ namespaces, discovery, own }: Survey, long: boolean): string {
+  const only = (cells: readonly string[]) => long ? cells : [];
   const rows = [
-    ["NETNS", "OWNER", ...links("LINKS"), "HELD BY"],
+    ["NETNS", ...only(["NSID"]), "OWNER", ...only(["LINKS"]), "HELD BY"],
     ...namespaces.map((each) => [
       `${each.netns.inode}${each.netns.inode === own ? " *" : ""}`,
+      ...only([String(each.nsid ?? "-")]),
       String(each.owner ?? "?"),
-      ...links(linksText(each)),
+      ...only([linksText(each)]),
       heldBy(each.netns, discovery),
     ]),
   ];
