@@ -22,12 +22,14 @@ const deno = Deno.execPath();
 const UNIT_NEEDS = {
   "binutils": "assembles the stub",
   "binutils-aarch64-linux-gnu": "assembles the stub for aarch64",
+  "libseccomp2": "compiles system call filters",
   "qemu-user-static": "executes the stub for aarch64",
 };
 
 const E2E_NEEDS = {
   "busybox-static": "the root file system of the containers",
   "iproute2": "the other `ip netns`, beside belay's",
+  "libseccomp2": "compiles system call filters",
   "strace": "sees which files belay opens",
   "tmux": "a terminal to test terminals with",
 };

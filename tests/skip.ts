@@ -41,3 +41,13 @@ export function noFile(path: string): Obstacle {
     return `there is no ${path} here`;
   }
 }
+
+/** For tests that need a shared library; `debianPackage` tells how to get it. */
+export function noLibrary(name: string, debianPackage: string): Obstacle {
+  try {
+    Deno.dlopen(name, {}).close();
+    return undefined;
+  } catch {
+    return `${name} is not installed (Debian package ${debianPackage})`;
+  }
+}

@@ -13,8 +13,10 @@ export interface Known {
   readonly largestX32?: number;
 }
 
+/** linux/audit.h. */
+const AUDIT_ARCH_X86_64 = 0xc000003e;
 /** What marks the calls of x32 (asm/unistd.h). */
-export const X32_BIT = 0x40000000;
+const X32_BIT = 0x40000000;
 
 /** Offsets in struct seccomp_data. */
 const NR = 0;
@@ -55,18 +57,18 @@ export function enosysHead(known: readonly Known[]): Uint8Array {
 /** A line that jumps to the answer, or "filter": on to the filter. */
 type Line = "filter" | ((left: number) => Instruction);
 
-function section({ largest, largestX32 }: Known): Line[] {
+function section({ arch, largest, largestX32 }: Known): Line[] {
   const load: Line = () => [BPF_OP.LD_W_ABS, NR];
   const newer = (number: number): Line => (left) => [BPF_OP.JMP_JGT_K, number, left, 0];
-  // Where x32 is no business of the profile, the filter says what happens to it.
-  const x32: Line[] = [
+  if (arch !== AUDIT_ARCH_X86_64) return [load, newer(largest), "filter"];
+  return [
+    load,
     () => [BPF_OP.JMP_JGE_K, X32_BIT, 2, 0],
-    newer(largest),
-    "filter",
+    ...[newer(largest), "filter"] as const,
+    // Where the profile is not for x32, the filter says what happens to it.
     ...(largestX32 === undefined ? [] : [newer(largestX32)]),
     "filter",
   ];
-  return [load, ...x32];
 }
 
 function encode(code: readonly Instruction[]): Uint8Array {

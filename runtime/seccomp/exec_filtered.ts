@@ -33,7 +33,7 @@ export function execFiltered(
 ): void {
   const { listener } = filtering;
   if (listener === undefined) return install(stub, calls, filtering);
-  const connection = connectTo(thread, listener.path);
+  const connection = new Connection(thread, listener.path);
   try {
     // Nothing of the batch opens anything before: the listener takes the lowest free number, as every descriptor.
     const probe = openat(AT_FDCWD, "/", O.O_PATH);
@@ -42,17 +42,19 @@ export function execFiltered(
       fds: [number],
       take: (fds) => {
         try {
-          tell(thread, connection, fds, processState(stub, filtering));
+          connection.tell(fds, processState(stub, filtering));
         } catch (cause) {
           stub.pidfd.signal(SIGNAL.SIGKILL); // nobody would answer what it asks
-          throw unreachable(listener.path, cause);
+          throw cause;
         } finally {
+          // Before anything is waited for: execve itself may have to be answered by who reads to the connection's end.
+          connection[Symbol.dispose]();
           for (const fd of fds) thread.call(close(fd));
         }
       },
     });
   } finally {
-    thread.call(close(connection));
+    connection[Symbol.dispose]();
   }
 }
 
@@ -72,24 +74,6 @@ function install(
   }
 }
 
-function connectTo(thread: Kernel, path: string): number {
-  const fd = thread.call(socket(SOCK.SOCK_STREAM));
-  try {
-    thread.call(connect(fd, path));
-    return fd;
-  } catch (cause) {
-    thread.call(close(fd));
-    throw unreachable(path, cause);
-  }
-}
-
-function unreachable(path: string, cause: unknown): unknown {
-  if (!(cause instanceof SyscallError)) return cause;
-  return new CommandError(`linux.seccomp.listenerPath: the listener cannot be sent to ${path}`, {
-    cause,
-  });
-}
-
 /** config-linux.md, "The Container Process State". */
 function processState(stub: Remote, { listener, container }: Filtering): string {
   return JSON.stringify({
@@ -101,10 +85,45 @@ function processState(stub: Remote, { listener, container }: Filtering): string 
   });
 }
 
-/** Sends it all; the descriptor goes with the first byte. */
-function tell(thread: Kernel, connection: number, fds: readonly number[], text: string): void {
-  const message = new DescriptorMessage(fds, text);
-  const size = new TextEncoder().encode(text).length;
-  const sent = thread.call(message.send(connection));
-  if (sent !== size) throw new Error(`only ${sent} of ${size} bytes went to the listener`);
+/** A connection to who listens at a path. Every failure is told with the field that named the path. */
+class Connection implements Disposable {
+  #fd: number | undefined;
+
+  constructor(private readonly thread: Kernel, private readonly path: string) {
+    const fd = this.#fd = thread.call(socket(SOCK.SOCK_STREAM));
+    try {
+      this.#do(() => thread.call(connect(fd, path)));
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Sends a text, and descriptors with its first byte. */
+  tell(fds: readonly number[], text: string): void {
+    const message = new DescriptorMessage(fds, text);
+    const size = new TextEncoder().encode(text).length;
+    const sent = this.#do(() => this.thread.call(message.send(this.#fd ?? -1)));
+    if (sent === size) return;
+    throw new CommandError(`${this.#problem()}: only ${sent} of ${size} bytes of the state`);
+  }
+
+  #do<T>(step: () => T): T {
+    try {
+      return step();
+    } catch (cause) {
+      if (!(cause instanceof SyscallError)) throw cause;
+      throw new CommandError(this.#problem(), { cause });
+    }
+  }
+
+  #problem(): string {
+    return `linux.seccomp.listenerPath: the listener cannot be sent to ${this.path}`;
+  }
+
+  /** Closes it. Twice is harmless. */
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined) this.thread.call(close(this.#fd));
+    this.#fd = undefined;
+  }
 }

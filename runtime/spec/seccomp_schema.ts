@@ -51,9 +51,9 @@ const ARGUMENT = object({
   ),
 });
 
-/** SECCOMP_RET_DATA has 16 bits; as an error number the kernel takes at most MAX_ERRNO (linux/err.h). */
+/** SECCOMP_RET_DATA has 16 bits; as an error number libseccomp takes what is below MAX_ERRNO (linux/err.h). */
 const LARGEST_NUMBER = 0xffff;
-const MAX_ERRNO = 4095;
+const LARGEST_ERRNO = 4094;
 
 const ERRNO = integer("uint", 0, LARGEST_NUMBER);
 
@@ -63,7 +63,9 @@ function checkNumber(action: string, number: number | undefined, at: string): vo
   if (action !== "SCMP_ACT_ERRNO") {
     throw new ValidationError(at, `is for SCMP_ACT_ERRNO and SCMP_ACT_TRACE, not ${action}`);
   }
-  if (number > MAX_ERRNO) throw new ValidationError(at, `must be at most ${MAX_ERRNO}`);
+  if (number > LARGEST_ERRNO) {
+    throw new ValidationError(at, `must be at most ${LARGEST_ERRNO}, got ${number}`);
+  }
 }
 
 /** `linux.seccomp.syscalls[]`. */
@@ -79,7 +81,7 @@ const RULE = checked(
     action: required(ACTION),
     errnoRet: optional(ERRNO, {
       since: "1.1",
-      note: "1 (EPERM) when absent; for SCMP_ACT_ERRNO, at most 4095, and SCMP_ACT_TRACE",
+      note: "1 (EPERM) when absent; for SCMP_ACT_ERRNO, at most 4094, and SCMP_ACT_TRACE",
     }),
     args: defaulted(array(ARGUMENT), [], {
       note: "two for the same argument: each is a rule of its own, as in runc",

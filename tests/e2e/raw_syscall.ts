@@ -6,8 +6,8 @@ import type { Obstacle } from "../skip.ts";
 export const NR = {
   lseek: 8,
   pread64: 17,
-  sendto: 44,
   getpid: 39,
+  execve: 59,
   mkdir: 83,
   chmod: 90,
   personality: 135,

@@ -1,5 +1,5 @@
 // What the tests of linux.seccomp have in common.
-import { type Obstacle } from "../skip.ts";
+import { noLibrary, type Obstacle } from "../skip.ts";
 import type { Bundle } from "./contained.ts";
 import { type Abi, rawSyscall } from "./raw_syscall.ts";
 
@@ -12,12 +12,7 @@ export const SIGSYS_CODE = 128 + 31;
 
 /** For tests that need libseccomp. */
 export function noLibseccomp(): Obstacle {
-  try {
-    Deno.dlopen("libseccomp.so.2", {}).close();
-    return undefined;
-  } catch {
-    return "libseccomp.so.2 is not installed (Debian package libseccomp2)";
-  }
+  return noLibrary("libseccomp.so.2", "libseccomp2");
 }
 
 /** A profile that does something to some system calls and allows the rest. */

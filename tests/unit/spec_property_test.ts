@@ -8,20 +8,10 @@ import { parseJson } from "../../runtime/spec/parse_json.ts";
 import { parseMountOptions } from "../../runtime/spec/mount_options.ts";
 import { parseSpec, parseSpecText } from "../../runtime/spec/parse_spec.ts";
 import { ValidationError } from "../../runtime/spec/validation_error.ts";
+import { generator } from "../random.ts";
 
 const SEED = Number(Deno.env.get("BELAY_SEED") ?? 20261122);
 const ROUNDS = 3000;
-
-/** Numbers from 0 to `limit` - 1, the same for the same seed (mulberry32). */
-function generator(seed: number): (limit: number) => number {
-  let state = seed | 0;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-  };
-}
 
 /** A valid config in which every kind of field occurs, so that a mutation can hit it. */
 function richSpec(): object {
@@ -39,6 +29,18 @@ function richSpec(): object {
       sysctl: { "kernel.sem": "1" },
       cgroupsPath: "/a/b",
       rootfsPropagation: "rslave",
+      seccomp: {
+        defaultAction: "SCMP_ACT_ERRNO",
+        defaultErrnoRet: 1,
+        architectures: ["SCMP_ARCH_X86_64"],
+        flags: ["SECCOMP_FILTER_FLAG_LOG"],
+        listenerPath: "/run/agent",
+        listenerMetadata: "m",
+        syscalls: [{
+          ...{ names: ["read"], action: "SCMP_ACT_TRACE", errnoRet: 2 },
+          args: [{ index: 1, value: 3, valueTwo: 4, op: "SCMP_CMP_MASKED_EQ" }],
+        }],
+      },
       devices: [{ path: "/dev/x", type: "c", major: 1, minor: 2, fileMode: 438 }],
       resources: {
         devices: [{ allow: true, type: "c", major: 1, minor: 2, access: "rwm" }],
