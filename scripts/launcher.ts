@@ -223,8 +223,9 @@ const FROM_TEXT = `
 const AsyncFunction = (async () => {}).constructor;
 const bodyOf = (name) => {
   const mark = ${JSON.stringify(MARK)}, head = mark + name + "\\n";
-  const start = text.indexOf(head) + head.length;
-  return text.slice(start, text.indexOf(mark, start)) + "\\n";
+  const start = text.indexOf(head);
+  if (start < 0) throw new Error(path + " was replaced while it ran");
+  return text.slice(start + head.length, text.indexOf(mark, start + head.length)) + "\\n";
 };
 const fromText = (name) => new AsyncFunction("load", bodyOf(name) + "//# sourceURL=belay/" + name)(load);
 `;
@@ -261,7 +262,9 @@ const store = (file, text, bodyOf) => {
   const [, cache, program, command] = /^(.*)(\\/[^/]+)\\/module-(.*)\\.js$/.exec(file);
   try {
     if (sizeOf(cache) > ${CACHE_LIMIT}) {
-      for (const { name } of Deno.readDirSync(cache)) Deno.removeSync(cache + "/" + name, { recursive: true });
+      for (const { name } of Deno.readDirSync(cache)) {
+        if ("/" + name !== program) Deno.removeSync(cache + "/" + name, { recursive: true });
+      }
     }
     Deno.mkdirSync(cache + program, { recursive: true, mode: 0o700 });
     write(cache + program + "/program", text);
@@ -283,8 +286,15 @@ function moduleTail(entry: string): string {
 let late;
 const evaluate = (name) => {
   if (name in program) return program[name](load);
-  late ??= evaluator(Deno.readTextFileSync(new URL("program", import.meta.url)));
+  late ??= evaluator(programText());
   return late(name);
+};
+const programText = () => {
+  try {
+    return Deno.readTextFileSync(new URL("program", import.meta.url));
+  } catch { // the cache was emptied; the launcher is still there, and, unless it was replaced, the same
+    return Deno.readTextFileSync(path);
+  }
 };
 const evaluator = (text) => {
   ${FROM_TEXT}

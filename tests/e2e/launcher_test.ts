@@ -295,3 +295,28 @@ testUnless(notRoot(), "the launcher's first runs may come at the same moment", a
     for (const ended of all) assertEquals(ended, expected);
   }, COMMANDS_OF_TWO);
 });
+
+testUnless(
+  notRoot(),
+  "a module goes on when the cache is emptied while it runs",
+  async () => {
+    const program = new Map([
+      [
+        "./a.js",
+        'const place = Deno.args[1];\nawait import("./one.js");\nif (place !== undefined) Deno.removeSync(place, { recursive: true });\n' +
+        'const { word } = await import("./word.js");\nconsole.log(word);\nDeno.exit(0);\n',
+      ],
+      ["./one.js", "const n = 1;export{n};\n"],
+      ["./word.js", 'const word="later";export{word};\n'],
+    ]);
+    const commands = new Map([["one", "./one.js"]]);
+    await withLauncher(Deno.execPath(), program, async (path, env) => {
+      if (env["BELAY_CACHE"] === "off") return;
+      const place = placeInCache(Deno.readTextFileSync(path));
+      await run([path, "one"], { env }); // makes the module
+      assertEquals(Deno.statSync(`${place}/module-one.js`).isFile, true);
+      const ended = await run([path, "one", place], { env });
+      assertEquals(ended, { code: 0, stdout: "later\n", stderr: "" });
+    }, commands);
+  },
+);
