@@ -1,11 +1,12 @@
 /**
  * Runs the checks and the tests, and ends with the line `N passed, N failed, N skipped`.
  *
- * Usage: deno run -A scripts/test.ts [ok] [e2e] [--sweep=all] [--filter=TEXT]
+ * Usage: deno run -A scripts/test.ts [ok] [e2e] [--sweep=all|none] [--filter=TEXT]
  *
  *   ok            format, lint, types, documentation, unit tests; needs no root
  *   e2e           builds dist/belay and tests it as a user runs it; needs root
  *   --sweep=all   the fault sweep walks every point, not a seeded part (BELAY_SWEEP=all)
+ *   --sweep=none  no fault sweep: it does not run the executable, so once is enough for two executables
  *   --filter=TEXT only the tests with TEXT in their names
  *   BELAY_BIN     an executable to test instead of building dist/belay
  *
@@ -13,6 +14,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { needs } from "./needs.ts";
+import { runModules } from "./run_modules.ts";
 import { capture, step } from "./step.ts";
 import { addTallies, readTally, type Tally } from "./tally.ts";
 
@@ -34,6 +36,9 @@ const E2E_NEEDS = {
   "tmux": "a terminal to test terminals with",
 };
 
+/** Test modules that run side by side: one for each processor of the smallest machine. */
+const AT_ONCE = 2;
+
 /** Format, lint, types, documentation, unit tests. */
 async function ok(filter: readonly string[]): Promise<Tally> {
   await needs(UNIT_NEEDS);
@@ -54,8 +59,15 @@ async function e2e(filter: readonly string[]): Promise<Tally> {
     const built = await check("build", ["run", "--allow-all", "scripts/build.ts"]);
     if (built.failed > 0) return built;
   }
-  const directories = ["tests/e2e", "tests/faults"].filter((path) => modulesIn(path).length > 0);
-  return await tests("end to end tests", directories, filter);
+  console.log("· end to end tests");
+  const modules = modulesIn("tests/e2e").filter((path) => path.endsWith("_test.ts"));
+  const run = await runModules(modules, {
+    cwd: root,
+    args: ["--allow-all", "--no-check", ...filter],
+    atOnce: Math.min(AT_ONCE, navigator.hardwareConcurrency),
+  });
+  if (Deno.env.get("BELAY_SWEEP") === "none") return run;
+  return addTallies([run, await tests("the fault sweep", ["tests/faults"], filter)]);
 }
 
 /** Runs one subcommand of Deno that passes or fails as a whole. */
