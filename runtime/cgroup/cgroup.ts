@@ -28,7 +28,7 @@ import {
 } from "./cgroup_plan.ts";
 import { CPUSET_FILES, inheritCpuset } from "./cpuset.ts";
 import { type CgroupJournal, makeDirectories } from "./make_directories.ts";
-import { applySettings } from "./setting.ts";
+import { applySettings, checkSettings } from "./setting.ts";
 import { enableControllers } from "./subtree_control.ts";
 
 export { CgroupError } from "./cgroup_error.ts";
@@ -107,6 +107,7 @@ export class Cgroup {
    * @throws {CgroupError} that names the field.
    */
   limit(kernel: Kernel): void {
+    checkSettings(kernel, this.plan.late);
     applySettings(kernel, this.plan.late);
     const { devices } = this.plan;
     if (devices === undefined) return;

@@ -7,6 +7,9 @@ import { settingsV1 } from "./resources_v1.ts";
 import { settingsV2 } from "./resources_v2.ts";
 import type { PlacedSetting, Setting } from "./setting.ts";
 
+/** The files of cgroup v2 that belong to no controller. */
+const CORE = "cgroup";
+
 /** A container's directory in one hierarchy, as state.json keeps it. */
 export interface CgroupDirectory {
   readonly version: 1 | 2;
@@ -80,13 +83,16 @@ function settingsOf(resources: LinuxResources | undefined, mode: CgroupWorld["mo
   return mode === "v2" ? settingsV2(resources) : settingsV1(resources);
 }
 
-function placed(
+/** The setting with the directory of its controller. @throws {ValidationError} where there is none. */
+export function placed(
   setting: Setting,
   directories: readonly CgroupDirectory[],
   mode: CgroupWorld["mode"],
 ): PlacedSetting {
   const { controller, field } = setting;
-  const directory = directories.find(({ controllers }) => controllers.includes(controller));
+  const directory = directories.find(({ version, controllers }) =>
+    controller === CORE ? version === 2 : controllers.includes(controller)
+  );
   if (directory !== undefined) return { ...setting, directory: directory.path };
   const where = mode === "none"
     ? "no cgroup hierarchy is mounted"

@@ -1,5 +1,12 @@
 import type { LinuxCPU, LinuxMemory, LinuxResources } from "../spec/types.ts";
 import { ValidationError } from "../spec/validation_error.ts";
+import { blockIOSettingsV1 } from "./block_io.ts";
+import {
+  hugetlbSettings,
+  networkSettings,
+  rdmaSettings,
+  refuseUnified,
+} from "./more_controllers.ts";
 import type { Setting } from "./setting.ts";
 
 /** The settings that a cgroup needs, by when they are written. */
@@ -22,12 +29,17 @@ const SHARES_MAX = 262144n;
  * @throws {ValidationError}
  */
 export function settingsV1(resources: LinuxResources): Settings {
-  const { memory, cpu, pids } = resources;
+  const { memory, cpu, pids, blockIO, network } = resources;
+  refuseUnified(resources);
   const early: Setting[] = cpu === undefined ? [] : [...cpusetSettings(cpu), ...realtime(cpu)];
   const late: Setting[] = [
     ...(memory === undefined ? [] : memorySettings(memory)),
     ...(cpu === undefined ? [] : cpuSettings(cpu)),
     ...pidsSettings(pids?.limit),
+    ...(blockIO === undefined ? [] : blockIOSettingsV1(blockIO)),
+    ...hugetlbSettings(resources, 1),
+    ...(network === undefined ? [] : networkSettings(network)),
+    ...rdmaSettings(resources),
   ];
   return { early, late };
 }
@@ -58,17 +70,33 @@ function realtime({ realtimePeriod, realtimeRuntime }: LinuxCPU): Setting[] {
   ]);
 }
 
-function cpuSettings({ shares, period, quota }: LinuxCPU): Setting[] {
+function cpuSettings({ shares, period, quota, burst, idle }: LinuxCPU): Setting[] {
   if (shares !== undefined && (shares < SHARES_MIN || shares > SHARES_MAX)) {
     throw new ValidationError(
       "linux.resources.cpu.shares",
       `must be from ${SHARES_MIN} to ${SHARES_MAX} on cgroup v1, got ${shares}`,
     );
   }
+  const weight = cpuFiles([["shares", "cpu.shares", shares]]);
   return [
-    ...cpuFiles([["shares", "cpu.shares", shares]]),
-    ...cpuFiles([["period", "cpu.cfs_period_us", period], ["quota", "cpu.cfs_quota_us", quota]]),
+    ...withIdle(weight, idle),
+    ...cpuFiles([
+      ["period", "cpu.cfs_period_us", period],
+      ["quota", "cpu.cfs_quota_us", quota],
+      ["burst", "cpu.cfs_burst_us", burst],
+    ]),
   ];
+}
+
+/**
+ * cpu.idle, which both versions have, around the weight: an idle cgroup has none, and the kernel refuses to give it
+ * one (kernel/sched/fair.c, sched_group_set_shares).
+ */
+export function withIdle(weight: readonly Setting[], idle: number | undefined): Setting[] {
+  if (idle === undefined) return [...weight];
+  const field = "linux.resources.cpu.idle";
+  const setting = { field, controller: "cpu", file: "cpu.idle", value: String(idle) };
+  return idle === 0 ? [setting, ...weight] : [...weight, setting];
 }
 
 /** Values of one group, each compared by the kernel with the one after it. */
@@ -104,7 +132,10 @@ function memorySettings(memory: LinuxMemory): Setting[] {
   const optional: Partial<Setting> = both === -1n ? { optional: true } : {};
   if (both !== undefined) add("swap", "memsw.limit_in_bytes", String(both), optional);
   if (reservation !== undefined) add("reservation", "soft_limit_in_bytes", String(reservation));
-  if (disableOOMKiller) add("disableOOMKiller", "oom_control", "1");
+  if (disableOOMKiller) {
+    const readBack = (text: string) => /oom_kill_disable (\d)/.exec(text)?.[1] ?? "0";
+    add("disableOOMKiller", "oom_control", "1", { readBack });
+  }
   if (swappiness !== undefined) add("swappiness", "swappiness", String(swappiness));
   return settings;
 }

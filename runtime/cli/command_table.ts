@@ -1,6 +1,7 @@
 // What belay can do, as data. It is read at every start: no import but lazy ones, types and more data.
 import type { Command, Flag } from "./command.ts";
 import { NETNS_COMMANDS } from "./netns_commands.ts";
+import { UPDATE_FLAGS } from "./update_flags.ts";
 import { USERNS_COMMANDS } from "./userns_commands.ts";
 
 const ID = "<container-id>";
@@ -95,6 +96,37 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("../commands/resume.ts"),
   },
   {
+    name: "update",
+    summary: "change a container's limits",
+    usage: ID,
+    description: "Changes all that is asked for, or nothing. What is not asked for stays as it " +
+      "is. FILE holds JSON like linux.resources of config.json; in it, and among the flags, 0 " +
+      "is not set.",
+    flags: [
+      {
+        name: "resources",
+        short: "r",
+        value: "FILE",
+        help: "take the limits from FILE, or from standard input for -; no flags beside it",
+      },
+      ...UPDATE_FLAGS.map(({ name, value, help }) => ({ name, value, help })),
+      ...["kernel-memory", "kernel-memory-tcp"].map((name) => ({
+        name,
+        value: "BYTES",
+        help: "accepted for runc's sake: has no effect",
+        noEffect: "Linux has no such limit any more, or runc ignores it as well",
+      })),
+      ...["l3-cache-schema", "mem-bw-schema"].map((name) => ({
+        name,
+        value: "SCHEMA",
+        help: "Intel RDT; not supported",
+        refused: "Intel RDT is not supported",
+      })),
+    ],
+    args: { min: 1, max: 1 },
+    load: () => import("../commands/update.ts"),
+  },
+  {
     name: "delete",
     summary: "release everything that a stopped container holds",
     usage: ID,
@@ -187,5 +219,4 @@ export const MISSING_COMMANDS: readonly string[] = [
   "features",
   "ps",
   "restore",
-  "update",
 ];

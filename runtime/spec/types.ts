@@ -3,7 +3,17 @@
  * in, refused and foreign fields gone, 64-bit numbers as bigint, mount options read (`parsed`).
  * All types come from the schema, so that they cannot differ from what the parser returns.
  */
-import type { CPU, DEVICE_RULE, MEMORY, PIDS, RESOURCES } from "./resources_schema.ts";
+import type {
+  BLOCK_IO,
+  CPU,
+  DEVICE_RULE,
+  MEMORY,
+  NETWORK,
+  PIDS,
+  RESOURCES,
+  THROTTLE_DEVICE,
+  WEIGHT_DEVICE,
+} from "./resources_schema.ts";
 import type { DEVICE, ID_MAPPING, LINUX, NAMESPACE, TIME_OFFSET } from "./linux_schema.ts";
 import type { BOX, CAPABILITIES, PROCESS, RLIMIT, USER } from "./process_schema.ts";
 import type { Infer } from "./schema.ts";
@@ -54,3 +64,11 @@ export type LinuxMemory = Infer<typeof MEMORY>;
 export type LinuxCPU = Infer<typeof CPU>;
 /** `linux.resources.pids`. */
 export type LinuxPids = Infer<typeof PIDS>;
+/** `linux.resources.blockIO`. */
+export type LinuxBlockIO = Infer<typeof BLOCK_IO>;
+/** `linux.resources.blockIO.weightDevice[]`. */
+export type LinuxWeightDevice = Infer<typeof WEIGHT_DEVICE>;
+/** `linux.resources.blockIO.throttle*Device[]`. */
+export type LinuxThrottleDevice = Infer<typeof THROTTLE_DEVICE>;
+/** `linux.resources.network`. */
+export type LinuxNetwork = Infer<typeof NETWORK>;

@@ -146,7 +146,7 @@ Deno.test("Cgroup.limit() names field, file and value when the kernel refuses", 
   assertEquals(
     error.message,
     "linux.resources.memory.limit: cannot write 1048576 to /c/memory/x/memory.limit_in_bytes: " +
-      "the container's own start needs more than that",
+      "more than that is in use",
   );
   assertEquals(isSyscallError(error.cause, "EBUSY"), true);
   assertEquals(kernel.openFds, 0);

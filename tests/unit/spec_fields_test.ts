@@ -77,10 +77,9 @@ Deno.test("parseSpec() accepts a refused object when all in it is unset, as Dock
 });
 
 Deno.test("parseSpec() refuses a map when it has a key with an empty value", () => {
-  for (const path of ["linux.netDevices", "linux.resources.rdma", "linux.resources.unified"]) {
-    for (const nothing of [{ key: {} }, { key: "" }, { key: null }]) {
-      assertThrows(() => parseSpec(configWith(path, nothing)), ValidationError, path);
-    }
+  for (const nothing of [{ key: {} }, { key: "" }, { key: null }]) {
+    const config = configWith("linux.netDevices", nothing);
+    assertThrows(() => parseSpec(config), ValidationError, "linux.netDevices");
   }
 });
 

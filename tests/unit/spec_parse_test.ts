@@ -4,6 +4,14 @@ import { parseSpec, parseSpecText } from "../../runtime/spec/parse_spec.ts";
 import { InexactNumber, ValidationError } from "../../runtime/spec/validation_error.ts";
 import { type Config, parsed, refuses } from "./spec_expect.ts";
 
+/** `linux.resources` that ask for nothing. */
+const UNLIMITED = {
+  devices: [],
+  hugepageLimits: [],
+  rdma: Object.create(null),
+  unified: Object.create(null),
+};
+
 Deno.test("parseSpec() fills in every default when the config is minimal", () => {
   const { spec, warnings } = parseSpec({
     ociVersion: "1.0.0",
@@ -42,7 +50,7 @@ Deno.test("parseSpec() treats null as absent everywhere, as Go does", () => {
   assertEquals(warnings, []);
   assertEquals(spec.hostname, undefined);
   assertEquals(spec.process.env, []);
-  assertEquals(spec.linux.resources, { devices: [], memory: {} });
+  assertEquals(spec.linux.resources, { ...UNLIMITED, memory: {} });
   assertEquals(Object.keys(spec.linux.sysctl), []);
 });
 
@@ -260,7 +268,7 @@ Deno.test("parseSpec() reads a limit of 0 as not set, but for pids and swappines
     }
   );
   assertEquals(spec.linux.resources, {
-    devices: [],
+    ...UNLIMITED,
     memory: { swappiness: 0 },
     cpu: {},
     pids: { limit: 0n },
