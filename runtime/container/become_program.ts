@@ -4,11 +4,11 @@ import { strerror } from "../../ffi/abi/errno.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { setLimits } from "../process/rlimits.ts";
+import { closeOnExec } from "../process/stdio.ts";
 import type { StateDir } from "../state/state_dir.ts";
 import type { StateFile } from "../state/state_file.ts";
 import type { HookState } from "../hooks/run_hooks.ts";
-import { closeOnExec } from "./init_stub.ts";
-import { hookState } from "./set_up_init.ts";
+import { hookState } from "./hook_state.ts";
 
 /** What a stub becomes. */
 export type Program = NonNullable<StateFile["exec"]> & Pick<StateFile, "preserveFds">;

@@ -9,7 +9,7 @@ import type { StateFile } from "../state/state_file.ts";
 import type { StateDir } from "../state/state_dir.ts";
 import { releaseForeignRoot } from "../rootfs/foreign_mount.ts";
 import { thaw } from "./frozen.ts";
-import { hookState } from "./set_up_init.ts";
+import { hookState } from "./hook_state.ts";
 
 /** How long a killed process may take to end: it can be deep in a call that cannot be interrupted. */
 const END_TIMEOUT_MS = 10_000;

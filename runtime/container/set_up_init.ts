@@ -5,28 +5,23 @@ import { getpid } from "../../ffi/syscalls/process.ts";
 import { CommandError } from "../cli/command_error.ts";
 import type { Cgroup } from "../cgroup/cgroup.ts";
 import type { PlannedDirectory } from "../cgroup/cgroup_plan.ts";
-import { type HookState, inContainer, inRuntime, runHooks } from "../hooks/run_hooks.ts";
-import { executableCalls } from "../process/find_executable.ts";
+import { inContainer, inRuntime, runHooks } from "../hooks/run_hooks.ts";
 import { withHome } from "../process/home.ts";
+import { adaptStdio, lookAtStdio } from "../process/stdio.ts";
 import { cgroupView, makeCgroupMount } from "../rootfs/cgroup_mount.ts";
 import { makeDevices, makeLinks, setsUpDev } from "../rootfs/devices.ts";
 import { atPlace } from "../rootfs/in_root.ts";
 import { makeMount, type PreparedMount, sealLate } from "../rootfs/mounts.ts";
 import { protectPaths } from "../rootfs/protect_paths.ts";
 import { attachRoot, chrootOnly, enterRoot, pivot, sealRoot, shareRoot } from "../rootfs/root.ts";
-import { lastCapability } from "../security/capabilities.ts";
 import type { Spec } from "../spec/types.ts";
 import type { StateFile } from "../state/state_file.ts";
 import type { CreateRequest } from "./create_container.ts";
-import {
-  adaptStdio,
-  becomeInit,
-  credentialCalls,
-  lookAtStdio,
-  setNames,
-  setSysctls,
-} from "./init_stub.ts";
+import { becomeProcess } from "./become_process.ts";
+import { hookState } from "./hook_state.ts";
+import { becomeInit, setNames } from "./init_stub.ts";
 import type { NamespacePlan } from "./namespaces.ts";
+import { setSysctls } from "./sysctls.ts";
 
 /** Everything that is known when the container's first process has come to be. */
 export interface InitContext {
@@ -94,28 +89,8 @@ export function setUpInit(
   else if (request.noPivot) chrootOnly(steps, root, spec.root.path);
   else pivot(steps, root);
   shareRoot(steps, linux.rootfsPropagation);
-  return { ...becomeProcess(steps, carriers.thread, spec, env, privileged), env };
-}
-
-/** The credentials and the working directory of the process, and with these: what it executes. */
-function becomeProcess(
-  steps: Kernel,
-  thread: Kernel,
-  { process, linux }: Spec,
-  env: readonly string[],
-  privileged: boolean,
-): Omit<NonNullable<StateFile["exec"]>, "env"> {
-  const { args } = process;
   const filtered = linux.seccomp !== undefined;
-  const credentials = credentialCalls(process, lastCapability(thread), privileged, filtered);
-  const executable = executableCalls(args[0] ?? "", env);
-  const results = steps.batch([...credentials.calls, ...executable.calls]);
-  credentials.check(results.slice(0, credentials.calls.length));
-  const path = executable.choose(results.slice(credentials.calls.length));
-  const rlimits = process.rlimits.map(({ type, soft, hard }) => ({
-    ...{ type, soft: String(soft), hard: String(hard) },
-  }));
-  return { path, args, rlimits };
+  return becomeProcess(steps, carriers.thread, { ...process, env }, { privileged, filtered });
 }
 
 /** Makes what is missing of `process.cwd`, as runc does. Links that only /proc has (`/proc/self/fd/7`) lead nowhere. */
@@ -154,15 +129,4 @@ function runCreateHooks(carriers: Carriers, init: Remote, { spec, state }: InitC
   const inside = hookState(state, "creating", init.call(getpid()));
   const place = inContainer(init, spec.process.env);
   runHooks(thread, place, "createContainer", createContainer, inside);
-}
-
-/** What a hook is told of the container. */
-export function hookState(state: StateFile, status: HookState["status"], pid?: number): HookState {
-  const { ociVersion, id, bundle, annotations } = state;
-  return {
-    ...{ ociVersion, id, status },
-    ...(pid === undefined ? {} : { pid }),
-    bundle,
-    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
-  };
 }

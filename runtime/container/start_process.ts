@@ -5,7 +5,7 @@ import { inContainer, inRuntime, runHooks } from "../hooks/run_hooks.ts";
 import type { StateDir } from "../state/state_dir.ts";
 import type { StateFile } from "../state/state_file.ts";
 import { becomeProgram } from "./become_program.ts";
-import { hookState } from "./set_up_init.ts";
+import { hookState } from "./hook_state.ts";
 
 /**
  * The last steps: startContainer hooks in the container, then the program replaces the stub.

@@ -1,0 +1,33 @@
+import type { Kernel } from "../../ffi/kernel.ts";
+import { credentialCalls, type Credentials } from "../process/credentials.ts";
+import { executableCalls } from "../process/find_executable.ts";
+import { lastCapability } from "../security/capabilities.ts";
+import type { Process } from "../spec/types.ts";
+import type { StateFile } from "../state/state_file.ts";
+
+/**
+ * Takes on the user, the groups, the capabilities and the working directory of a process of a container, its first
+ * one or one that `exec` adds, in its root.
+ * @param process With the whole environment: HOME among it.
+ * @param privileged Whether belay is root on the host.
+ * @param filtered Whether a system call filter follows.
+ * @returns What it is to execute.
+ * @throws CommandError in runc's words.
+ */
+export function becomeProcess(
+  steps: Kernel,
+  thread: Kernel,
+  process: Credentials & Pick<Process, "args" | "env" | "rlimits">,
+  { privileged, filtered }: { readonly privileged: boolean; readonly filtered: boolean },
+): NonNullable<StateFile["exec"]> {
+  const { args, env } = process;
+  const credentials = credentialCalls(process, lastCapability(thread), privileged, filtered);
+  const executable = executableCalls(args[0] ?? "", env);
+  const results = steps.batch([...credentials.calls, ...executable.calls]);
+  credentials.check(results.slice(0, credentials.calls.length));
+  const path = executable.choose(results.slice(credentials.calls.length));
+  const rlimits = process.rlimits.map(({ type, soft, hard }) => ({
+    ...{ type, soft: String(soft), hard: String(hard) },
+  }));
+  return { path, args, env, rlimits };
+}
