@@ -3,8 +3,8 @@
  *
  *     const plan = Cgroup.plan(spec, id, readCgroupWorld(kernel));
  *     const cgroup = Cgroup.create(kernel, plan, journal);   // directories, cpuset
- *     stub.batch(cgroup.enterCalls());                       // v1: the stub that will clone enters by itself
- *     const into = stub.call(cgroup.intoCall());             // v2: for CLONE_INTO_CGROUP
+ *     stub.batch(enterCalls(directories));                      // v1: the stub that will clone enters by itself
+ *     const into = stub.call(intoCall(directories));            // v2: for CLONE_INTO_CGROUP
  *     stub.clone(...); mounts, devices
  *     cgroup.limit(kernel);                                  // before the first hook
  *     ...
@@ -13,10 +13,7 @@
  *
  * @module
  */
-import type { Call } from "../../ffi/call.ts";
 import type { Kernel } from "../../ffi/kernel.ts";
-import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
-import { close, openat, write } from "../../ffi/syscalls/file.ts";
 import type { Spec } from "../spec/types.ts";
 import { applyDevices } from "./apply_devices.ts";
 import type { CgroupWorld } from "./cgroup_mounts.ts";
@@ -36,6 +33,7 @@ export { type CgroupWorld, readCgroupWorld } from "./cgroup_mounts.ts";
 export type { CgroupDirectory, CgroupPlan } from "./cgroup_plan.ts";
 export { type CgroupEntry, destroyCgroups } from "./destroy_cgroups.ts";
 export { freezerState, pause, resume } from "./freezer.ts";
+export { enterCalls, intoCall } from "./enter_cgroup.ts";
 export type { CgroupJournal } from "./make_directories.ts";
 export { signalCgroup } from "./processes.ts";
 
@@ -77,27 +75,6 @@ export class Cgroup {
     }
     applySettings(kernel, plan.early);
     return new Cgroup(plan, made);
-  }
-
-  /**
-   * The calls by which a process of one thread enters the v1 cgroups itself: "0" is whoever writes it, so no number
-   * can be wrong. Into `tasks` and not `cgroup.procs`, because the kernel then need not stop all forks of the
-   * machine for a moment, which takes milliseconds (it waits for an RCU grace period). Its children are born inside.
-   */
-  enterCalls(): Call<unknown>[] {
-    return this.directories.filter(({ version }) => version === 1).flatMap(({ path }) => {
-      const opened = openat(AT_FDCWD, `${path}/tasks`, O.O_WRONLY);
-      return [opened, write(opened, "0"), close(opened)];
-    });
-  }
-
-  /**
-   * Opens the cgroup2 directory, for whoever will clone with CLONE_INTO_CGROUP; undefined where there is none. A
-   * process is never moved there, it is born there: entering later costs those milliseconds.
-   */
-  intoCall(): Call<number> | undefined {
-    const unified = this.directories.find(({ version }) => version === 2);
-    return unified && openat(AT_FDCWD, unified.path, O.O_RDONLY | O.O_DIRECTORY);
   }
 
   /**

@@ -3,6 +3,7 @@ import { CommandError } from "../cli/command_error.ts";
 import { containerId } from "../cli/container_id.ts";
 import type { CreateRequest } from "../container/create_container.ts";
 import type { TerminalWay } from "../process/console_socket.ts";
+import { passedDescriptors } from "./passed_descriptors.ts";
 
 /** What `create` and `run` have in common on the command line. @throws CommandError */
 export function createRequest(
@@ -14,15 +15,14 @@ export function createRequest(
       "--systemd-cgroup: not supported yet; leave it out, and belay manages the cgroups itself",
     );
   }
-  const listenFds = listened();
+  const passed = passedDescriptors(flags);
   return {
     id: containerId(args[0] ?? ""),
     bundle: bundlePath(flags.string("bundle") ?? "."),
     root: globals.root,
     noPivot: flags.bool("no-pivot"),
     noNewKeyring: flags.bool("no-new-keyring"),
-    preserveFds: (flags.int("preserve-fds") ?? 0) + listenFds,
-    extraEnv: listenFds === 0 ? [] : [`LISTEN_FDS=${listenFds}`, "LISTEN_PID=1"],
+    ...passed,
     owner: ownerName(),
     terminal,
   };
@@ -35,14 +35,6 @@ export function bundlePath(given: string): string {
   } catch (cause) {
     throw new CommandError(`--bundle: ${given}`, { cause });
   }
-}
-
-/** How many descriptors socket activation passes (sd_listen_fds(3)); runc hands them on, and so does belay. */
-function listened(): number {
-  const given = Deno.env.get("LISTEN_FDS");
-  if (given === undefined || given === "") return 0;
-  if (/^\d{1,5}$/.test(given)) return Number(given);
-  throw new CommandError(`LISTEN_FDS: must be a number, got ${JSON.stringify(given)}`);
 }
 
 function ownerName(): string {

@@ -7,7 +7,7 @@ import { close, mkdirat } from "../../ffi/syscalls/file.ts";
 import { accept4 } from "../../ffi/syscalls/socket.ts";
 import { CLONE } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
-import { Cgroup, readCgroupWorld } from "../cgroup/cgroup.ts";
+import { Cgroup, enterCalls, intoCall, readCgroupWorld } from "../cgroup/cgroup.ts";
 import { describeError } from "../cli/describe_error.ts";
 import type { Logger } from "../log/logger.ts";
 import type { TerminalWay } from "../process/console_socket.ts";
@@ -22,7 +22,8 @@ import { StateDir } from "../state/state_dir.ts";
 import type { StateFile } from "../state/state_file.ts";
 import { destroyContainer } from "./destroy_container.ts";
 import { type Join, planNamespaces } from "./namespaces.ts";
-import { enterNamespaces, openTrees, prepareOuter, type Trees } from "./outer_stub.ts";
+import { enterNamespaces, openTrees, type Trees } from "./outer_stub.ts";
+import { letGo, prepareOuter } from "./prepare_outer.ts";
 import { setUpInit } from "./set_up_init.ts";
 
 /** What `create` and `run` are asked for. */
@@ -81,10 +82,10 @@ export async function createContainer(
   try {
     const cgroup = Cgroup.create(thread, cgroupPlan, dir.journal);
     outer = carriers.spawn("outer");
-    prepareOuter(carriers, outer, spec, request.preserveFds);
-    outer.batch(cgroup.enterCalls());
-    const intoCall = cgroup.intoCall();
-    const into = intoCall && outer.call(intoCall);
+    prepareOuter(carriers, outer, spec.process, request.preserveFds);
+    outer.batch(enterCalls(cgroup.directories));
+    const opened = intoCall(cgroup.directories);
+    const into = opened && outer.call(opened);
     const { foreignMounts } = namespaces;
     // The paths of config.json are the host's, which neither user namespace nor foreign mount namespace may show.
     const trees: Trees = ownUser || foreignMounts !== undefined
@@ -140,14 +141,6 @@ function makeForeignRoot(
 ): ForeignRoot {
   thread.call(mkdirat(AT_FDCWD, dir.foreignRoot, 0o700));
   return { place: dir.foreignRoot, tree, field };
-}
-
-/** Ends a stub that is our child, and waits until it is gone. Twice is harmless. */
-function letGo(stub: Remote): void {
-  stub[Symbol.dispose]();
-  if (stub.pidfd.closed) return;
-  stub.pidfd.reap();
-  stub.pidfd[Symbol.dispose]();
 }
 
 /** From here on, until its execve, the stub holds the lock that says "not running yet" (`status.ts`). */

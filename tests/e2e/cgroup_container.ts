@@ -10,6 +10,8 @@ import {
   type CgroupEntry,
   type CgroupWorld,
   destroyCgroups,
+  enterCalls,
+  intoCall,
   readCgroupWorld,
   signalCgroup,
 } from "../../runtime/cgroup/cgroup.ts";
@@ -48,8 +50,8 @@ export function withContainer(wanted: Wanted, use: (init: Remote, cgroup: Cgroup
   const stub = host.spawn("test");
   let init: Remote | undefined;
   try {
-    stub.batch(cgroup.enterCalls());
-    const into = cgroup.intoCall();
+    stub.batch(enterCalls(cgroup.directories));
+    const into = intoCall(cgroup.directories);
     const fd = into && stub.call(into);
     init = stub.clone("init", {
       // An addition: CLONE_INTO_CGROUP is past the 32 bits of JavaScript's |.

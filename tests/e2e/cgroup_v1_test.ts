@@ -8,6 +8,7 @@ import { SIGNAL } from "../../ffi/abi/signals.ts";
 import {
   CgroupError,
   destroyCgroups,
+  enterCalls,
   freezerState,
   readCgroupWorld,
   signalCgroup,
@@ -166,7 +167,7 @@ testUnless(notRoot(), "destroyCgroups() names the processes that hold a cgroup",
   const { cgroup, entries } = create({ id: "belay-e2e-held" });
   const stub = host.spawn("test");
   try {
-    stub.batch(cgroup.enterCalls().slice(0, 3));
+    stub.batch(enterCalls(cgroup.directories).slice(0, 3));
     assertThrows(
       () => destroyCgroups(thread, entries, 20),
       CgroupError,

@@ -5,6 +5,8 @@ import {
   CgroupError,
   type CgroupWorld,
   destroyCgroups,
+  enterCalls,
+  intoCall,
   signalCgroup,
 } from "../../runtime/cgroup/cgroup.ts";
 import type { FakeKernel } from "./cgroup_fake_kernel.ts";
@@ -14,8 +16,8 @@ import { fakeV1, fakeV2, Journal, LIMITS, NAMES, plan, V1, V2 } from "./cgroup_f
 function live(kernel: FakeKernel, world: CgroupWorld, journal: Journal, path?: string): void {
   const cgroup = Cgroup.create(kernel, plan(world, LIMITS, path), journal);
   try {
-    kernel.batch(cgroup.enterCalls());
-    const into = cgroup.intoCall();
+    kernel.batch(enterCalls(cgroup.directories));
+    const into = intoCall(cgroup.directories);
     if (into !== undefined) kernel.call(into);
   } finally {
     kernel.end(); // those were a stub's, and it has ended
@@ -52,7 +54,7 @@ Deno.test("Cgroup.create() enables controllers from the top down when they are m
     "write /c/v2/cgroup.subtree_control +cpu +memory +pids",
     "write /c/v2/a/cgroup.subtree_control +cpu +memory +pids",
   ]);
-  assertEquals(cgroup.enterCalls(), []);
+  assertEquals(enterCalls(cgroup.directories), []);
   // The next container finds them enabled.
   kernel.log.length = 0;
   Cgroup.create(kernel, plan(V2, LIMITS, "/a/c"), new Journal(kernel));
@@ -103,7 +105,11 @@ Deno.test("Cgroup.create() goes without only when the mounts are read-only and n
   const kernel = fakeV1();
   kernel.interfere = (name) => name === "mkdirat" ? "EROFS" : undefined;
   const cgroup = Cgroup.create(kernel, plan(V1), new Journal(kernel));
-  assertEquals([cgroup.directories, cgroup.enterCalls(), cgroup.intoCall()], [[], [], undefined]);
+  assertEquals([cgroup.directories, enterCalls(cgroup.directories), intoCall(cgroup.directories)], [
+    [],
+    [],
+    undefined,
+  ]);
   cgroup.limit(kernel);
   assertThrows(
     () => Cgroup.create(kernel, plan(V1, LIMITS), new Journal(kernel)),
