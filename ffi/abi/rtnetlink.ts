@@ -147,6 +147,8 @@ export const TC_H = {
   TC_H_INGRESS: 0xfffffff1,
   /** What `tc` calls `ffff:`: where filters of an ingress qdisc hang. */
   TC_H_FFFF: 0xffff0000,
+  /** The same of an ingress and of a clsact qdisc: what comes in. */
+  TC_H_CLSACT_INGRESS: 0xfffffff2,
 } as const;
 /** Attributes of u32 filters. */
 export const TCA_U32 = { TCA_U32_SEL: 5, TCA_U32_ACT: 7 } as const;

@@ -71,8 +71,13 @@ export function getQdiscs(): NetlinkRequest {
 /**
  * Sends every packet that comes in by a link with an ingress qdisc out by another: u32 that matches all, and mirred.
  * Asked twice, there are two. ENOENT or EINVAL: no ingress qdisc; ENODEV: one of the links is gone.
+ * @param parent Where it hangs: TC_H_FFFF of an ingress qdisc, or TC_H_CLSACT_INGRESS of that or of a clsact.
  */
-export function newRedirect(from: number, to: number): NetlinkRequest {
+export function newRedirect(
+  from: number,
+  to: number,
+  parent: number = TC_H.TC_H_FFFF,
+): NetlinkRequest {
   const selector = new Uint8Array(SELECTOR.size); // a key of zeros: no bit of any packet is looked at
   selector[SELECTOR.flags] = TC_U32_TERMINAL;
   selector[SELECTOR.keys] = 1;
@@ -92,29 +97,33 @@ export function newRedirect(from: number, to: number): NetlinkRequest {
   return request(
     RTM.RTM_NEWTFILTER,
     NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL,
-    tcmsg({ link: from, parent: TC_H.TC_H_FFFF, info: networkOrder(ETH_P_ALL) }),
+    tcmsg({ link: from, parent, info: networkOrder(ETH_P_ALL) }),
     [text(TCA.TCA_KIND, "u32"), nest(TCA.TCA_OPTIONS, options)],
     `RTM_NEWTFILTER link ${from} redirect to link ${to}`,
   );
 }
 
 /** Removes the filters of one preference, or all, from the ingress qdisc of a link. ENOENT, EINVAL: there are none. */
-export function deleteFilters(link: number, preference?: number): NetlinkRequest {
+export function deleteFilters(
+  link: number,
+  preference?: number,
+  parent: number = TC_H.TC_H_FFFF,
+): NetlinkRequest {
   const info = preference === undefined
     ? 0
     : (preference * 0x10000 + networkOrder(ETH_P_ALL)) >>> 0;
   return request(
     RTM.RTM_DELTFILTER,
     0,
-    tcmsg({ link, parent: TC_H.TC_H_FFFF, info }),
+    tcmsg({ link, parent, info }),
     preference === undefined ? [] : [text(TCA.TCA_KIND, "u32")],
     `RTM_DELTFILTER link ${link}${preference === undefined ? "" : ` pref ${preference}`}`,
   );
 }
 
 /** Lists the filters on the ingress qdisc of a link. */
-export function getFilters(link: number): NetlinkRequest {
-  const fixed = tcmsg({ link, parent: TC_H.TC_H_FFFF });
+export function getFilters(link: number, parent: number = TC_H.TC_H_FFFF): NetlinkRequest {
+  const fixed = tcmsg({ link, parent });
   return request(RTM.RTM_GETTFILTER, 0, fixed, [], `RTM_GETTFILTER link ${link}`);
 }
 
