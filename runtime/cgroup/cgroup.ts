@@ -24,7 +24,7 @@ import {
   type PlannedDirectory,
 } from "./cgroup_plan.ts";
 import { CPUSET_FILES, inheritCpuset } from "./cpuset.ts";
-import { type CgroupJournal, makeDirectories } from "./make_directories.ts";
+import { type CgroupJournal, type Forgiving, makeDirectories } from "./make_directories.ts";
 import { applySettings, checkSettings } from "./setting.ts";
 import { enableControllers } from "./subtree_control.ts";
 
@@ -39,10 +39,15 @@ export { signalCgroup } from "./processes.ts";
 
 /** The cgroup of one container, in all hierarchies. */
 export class Cgroup {
+  /** Where the container's processes are, as it may see it: in its own directories, or in belay's where it has none. */
+  readonly visible: readonly PlannedDirectory[];
   /** What state.json keeps: `signalCgroup` and `freezerState` need it. Empty for a container without a cgroup. */
   readonly directories: readonly CgroupDirectory[];
 
   private constructor(private readonly plan: CgroupPlan, made: readonly PlannedDirectory[]) {
+    this.visible = plan.directories.map((each) =>
+      made.includes(each) ? each : { ...each, path: each.own }
+    );
     this.directories = made.map(({ version, controllers, path }) => ({
       version,
       controllers,
@@ -60,8 +65,13 @@ export class Cgroup {
    * the journal has is to be destroyed.
    * @throws {CgroupError}
    */
-  static create(kernel: Kernel, plan: CgroupPlan, journal: CgroupJournal): Cgroup {
-    const made = makeDirectories(kernel, plan, journal);
+  static create(
+    kernel: Kernel,
+    plan: CgroupPlan,
+    journal: CgroupJournal,
+    forgiving: Forgiving = "auto",
+  ): Cgroup {
+    const made = makeDirectories(kernel, plan, journal, forgiving);
     const cpusetGiven = new Set(plan.early.map(({ file }) => file));
     for (const directory of made) {
       const { path, mountPoint, controllers } = directory;

@@ -24,6 +24,8 @@ export interface PlannedDirectory extends CgroupDirectory {
   readonly mountPoint: string;
   /** The directory that `path` starts from, which is there. */
   readonly base: string;
+  /** belay's own, where a container stays that can do without one. */
+  readonly own: string;
 }
 
 /** What is to be made and written for one container. Nothing in it depends on what is there already. */
@@ -57,9 +59,10 @@ export function planCgroup(spec: Spec, id: string, world: CgroupWorld): CgroupPl
   const path = cleanCgroupsPath(cgroupsPath ?? id, "linux.cgroupsPath");
   const absolute = path.startsWith("/");
   const directories = world.hierarchies.map((hierarchy): PlannedDirectory => {
-    const { version, controllers, mountPoint } = hierarchy;
+    const { version, controllers, mountPoint, own } = hierarchy;
     const base = absolute ? mountPoint : start(hierarchy, world.mode);
-    return { version, controllers, mountPoint, base, path: `${base}${absolute ? "" : "/"}${path}` };
+    const whole = `${base}${absolute ? "" : "/"}${path}`;
+    return { version, controllers, mountPoint, base, own, path: whole };
   });
   const settings = settingsOf(resources, world.mode);
   const asked = [...settings.early, ...settings.late];

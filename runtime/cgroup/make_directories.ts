@@ -17,6 +17,12 @@ export interface CgroupJournal {
   record(entries: readonly CgroupEntry[]): void;
 }
 
+/**
+ * Whether a container that needs no cgroup may go without where belay may not make one: always, never, or (`auto`)
+ * when belay is not the machine's root, or the mounts are read-only. runc's `--rootless`.
+ */
+export type Forgiving = "true" | "false" | "auto";
+
 /** Others may remove a directory on the way, which is empty to them, between our look at it and our mkdir. */
 const ATTEMPTS = 5;
 
@@ -33,6 +39,7 @@ export function makeDirectories(
   kernel: Kernel,
   plan: CgroupPlan,
   journal: CgroupJournal,
+  forgiving: Forgiving,
 ): PlannedDirectory[] {
   const { directories } = plan;
   const [first] = directories;
@@ -56,7 +63,7 @@ export function makeDirectories(
       if (isSyscallError(result, "ENOENT") && i < ATTEMPTS) return true;
       if (isSyscallError(result, "EEXIST")) assertVacant(kernel, directory);
       else if (isSyscallError(result)) {
-        assertDispensable(kernel, plan, directory, result);
+        assertDispensable(kernel, plan, directory, result, forgiving);
         return false;
       }
       made.add(directory);
@@ -104,10 +111,11 @@ function assertDispensable(
   { needed }: CgroupPlan,
   { path }: PlannedDirectory,
   cause: SyscallError,
+  forgiving: Forgiving,
 ): void {
   const forbidden = cause.is("EROFS") ||
-    (cause.is("EACCES", "EPERM") && !isPrivileged(kernel));
-  if (forbidden && needed === undefined) return;
+    (cause.is("EACCES", "EPERM") && (forgiving === "true" || !isPrivileged(kernel)));
+  if (forbidden && needed === undefined && forgiving !== "false") return;
   const remedy = forbidden ? `; ${needed} needs it, a container without limits does not` : "";
   throw new CgroupError(`cannot make cgroup ${path}${remedy}`, { cause });
 }

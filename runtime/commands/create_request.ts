@@ -21,6 +21,7 @@ export function createRequest(
     bundle: bundlePath(flags.string("bundle") ?? "."),
     root: globals.root,
     noPivot: flags.bool("no-pivot"),
+    rootless: globals.rootless,
     noNewKeyring: flags.bool("no-new-keyring"),
     ...passed,
     owner: ownerName(),

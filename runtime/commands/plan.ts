@@ -22,7 +22,13 @@ export const run: Run = async ({ globals, flags, log }) => {
   const recorder = new Recorder(new HostScript(loadSpec(bundle).spec.root.path).answer);
   const request = {
     ...{ id: ID, bundle, root: globals.root, owner: "root" },
-    ...{ noPivot: false, noNewKeyring: false, preserveFds: 0, extraEnv: [] },
+    ...{
+      rootless: globals.rootless,
+      noPivot: false,
+      noNewKeyring: false,
+      preserveFds: 0,
+      extraEnv: [],
+    },
     terminal: { check: () => {}, make: makeTerminal },
   };
   const created = await createContainer(recorder, request, log);

@@ -8,6 +8,7 @@ import { accept4 } from "../../ffi/syscalls/socket.ts";
 import { CLONE } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { Cgroup, enterCalls, intoCall, readCgroupWorld } from "../cgroup/cgroup.ts";
+import type { Forgiving } from "../cgroup/make_directories.ts";
 import { describeError } from "../cli/describe_error.ts";
 import type { Logger } from "../log/logger.ts";
 import type { TerminalWay } from "../process/console_socket.ts";
@@ -18,6 +19,7 @@ import { CAP_SYS_ADMIN, checkCapabilities } from "../security/capabilities.ts";
 import { loadSpec } from "../spec/load_spec.ts";
 import { OCI_VERSION } from "../spec/oci_version.ts";
 import type { Spec } from "../spec/types.ts";
+import { ValidationError } from "../spec/validation_error.ts";
 import { StateDir } from "../state/state_dir.ts";
 import type { StateFile } from "../state/state_file.ts";
 import { destroyContainer } from "./destroy_container.ts";
@@ -34,6 +36,8 @@ export interface CreateRequest {
   /** The state root. */
   readonly root: string;
   readonly noPivot: boolean;
+  /** Whether the container may go without a cgroup that belay may not make. */
+  readonly rootless: Forgiving;
   readonly noNewKeyring: boolean;
   /** Descriptors from 3 on that the container's process inherits. */
   readonly preserveFds: number;
@@ -70,25 +74,27 @@ export async function createContainer(
   request.terminal.check(spec);
   const namespaces = planNamespaces(spec);
   const ownUser = namespaces.user !== "none";
-  if (!ownUser) checkCapabilities(thread, spec.process.capabilities);
   const mounts = prepareMounts(thread, spec.mounts);
   const cgroupPlan = Cgroup.plan(spec, request.id, readCgroupWorld(thread));
   const privileged = (thread.call(capget()).effective & CAP_SYS_ADMIN) !== 0n;
+  if (!privileged) checkUnprivileged(spec, ownUser);
+  if (!ownUser) checkCapabilities(thread, spec.process.capabilities);
   const seccomp = await prepareFilter(thread, spec, privileged || ownUser);
 
   const dir = StateDir.create(thread, request.root, request.id);
   let outer: Remote | undefined;
   let init: Remote | undefined;
   try {
-    const cgroup = Cgroup.create(thread, cgroupPlan, dir.journal);
+    const cgroup = Cgroup.create(thread, cgroupPlan, dir.journal, request.rootless);
     outer = carriers.spawn("outer");
     prepareOuter(carriers, outer, spec.process, request.preserveFds);
     outer.batch(enterCalls(cgroup.directories));
     const opened = intoCall(cgroup.directories);
     const into = opened && outer.call(opened);
     const { foreignMounts } = namespaces;
-    // The paths of config.json are the host's, which neither user namespace nor foreign mount namespace may show.
-    const trees: Trees = ownUser || foreignMounts !== undefined
+    // The paths of config.json are the host's, which neither user namespace nor foreign mount namespace may show. Who is
+    // not root can reach as much in a user namespace, and may not open trees out here.
+    const trees: Trees = (ownUser && privileged) || foreignMounts !== undefined
       ? openTrees(outer, spec.root.path, mounts)
       : { mounts };
     const foreign = foreignMounts && makeForeignRoot(thread, dir, trees.root ?? -1, foreignMounts);
@@ -110,14 +116,24 @@ export async function createContainer(
       ...(seccomp === undefined ? {} : { seccomp: seccomp.state }),
     });
     dir.write(state);
-    const hierarchies = cgroupPlan.directories;
-    const context = { request, spec, namespaces, state, cgroup, hierarchies, privileged, ...trees };
+    const context = { request, spec, namespaces, state, cgroup, privileged, ...trees };
     const exec = setUpInit(carriers, init, context);
     return { dir, spec, state, init, exec };
   } catch (error) {
     abandon(carriers, dir, [outer, init], log);
     throw error;
   }
+}
+
+/** @throws ValidationError for what only root can do, before the kernel says EPERM of some call in the middle. */
+function checkUnprivileged({ process }: Spec, ownUser: boolean): void {
+  if (!ownUser) {
+    const problem = 'needs one of type "user": belay is not root here';
+    throw new ValidationError("linux.namespaces", problem);
+  }
+  if (process.user.additionalGids.length === 0) return;
+  const problem = "cannot be set: setgroups(2) is denied where belay is not root";
+  throw new ValidationError("process.user.additionalGids", problem);
 }
 
 /** The system call filter, where there is to be one; nothing of this is loaded where not. */

@@ -4,7 +4,6 @@ import { Deferring } from "../../ffi/deferring.ts";
 import { getpid } from "../../ffi/syscalls/process.ts";
 import { CommandError } from "../cli/command_error.ts";
 import type { Cgroup } from "../cgroup/cgroup.ts";
-import type { PlannedDirectory } from "../cgroup/cgroup_plan.ts";
 import { inContainer, inRuntime, runHooks } from "../hooks/run_hooks.ts";
 import { withHome } from "../process/home.ts";
 import { adaptStdio, lookAtStdio } from "../process/stdio.ts";
@@ -30,8 +29,6 @@ export interface InitContext {
   readonly namespaces: NamespacePlan;
   readonly state: StateFile;
   readonly cgroup: Cgroup;
-  /** The container's cgroup directories, with what they are mounted as. */
-  readonly hierarchies: readonly PlannedDirectory[];
   /** Whether belay is root on the host. */
   readonly privileged: boolean;
   readonly mounts: readonly PreparedMount[];
@@ -109,7 +106,7 @@ function mountOne(
   const { mount } = prepared;
   if (mount.type === "cgroup" && !mount.parsed.bind) {
     const ownNamespace = context.namespaces.has("cgroup");
-    makeCgroupMount(steps, root, prepared, cgroupView(context.hierarchies), ownNamespace);
+    makeCgroupMount(steps, root, prepared, cgroupView(context.cgroup.visible), ownNamespace);
   } else makeMount(steps, root, prepared);
 }
 

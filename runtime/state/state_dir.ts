@@ -73,7 +73,7 @@ export class StateDir implements Disposable {
     try {
       kernel.call(mkdirat(AT_FDCWD, `${root}/${id}`, 0o700));
     } catch (error) {
-      if (!isSyscallError(error, "EEXIST")) throw error;
+      if (!isSyscallError(error, "EEXIST")) throw notOurs(root, error);
       throw new CommandError(`container with given ID already exists: ${id}`);
     }
     let dir: StateDir | undefined;
@@ -100,7 +100,7 @@ export class StateDir implements Disposable {
       return new StateDir(kernel, root, id, kernel.call(openat(AT_FDCWD, `${root}/${id}`, O_DIR)));
     } catch (error) {
       if (isSyscallError(error, "ENOENT")) return undefined;
-      throw error;
+      throw notOurs(root, error);
     }
   }
 
@@ -118,7 +118,7 @@ export class StateDir implements Disposable {
       return entries.filter(({ type }) => type === DT_DIR).map(({ name }) => name).sort();
     } catch (error) {
       if (isSyscallError(error, "ENOENT")) return [];
-      throw error;
+      throw notOurs(root, error);
     }
   }
 
@@ -311,8 +311,15 @@ function makeRoot(kernel: Kernel, root: string): void {
     kernel.call(mkdirat(AT_FDCWD, root, 0o700));
   } catch (error) {
     if (isSyscallError(error, "EEXIST")) return;
-    if (!isSyscallError(error, "ENOENT")) throw error;
+    if (!isSyscallError(error, "ENOENT")) throw notOurs(root, error);
     makeRoot(kernel, root.slice(0, root.lastIndexOf("/")));
     makeRoot(kernel, root);
   }
+}
+
+/** What to do about a state root that is another user's. */
+function notOurs(root: string, cause: unknown): unknown {
+  if (!isSyscallError(cause, "EACCES")) return cause;
+  const message = `the state root ${root} is not this user's: set XDG_RUNTIME_DIR, or give --root`;
+  return new CommandError(message, { cause });
 }

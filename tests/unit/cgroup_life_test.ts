@@ -123,6 +123,23 @@ Deno.test("Cgroup.create() goes without only when the mounts are read-only and n
   assertEquals(Cgroup.create(kernel, plan(V1), new Journal(kernel)).directories, []);
 });
 
+Deno.test("Cgroup.create() goes without always, or never, when it is told so", () => {
+  const kernel = fakeV1();
+  const create = (forgiving: "true" | "false" | "auto", limits?: typeof LIMITS) =>
+    Cgroup.create(kernel, plan(V1, limits), new Journal(kernel), forgiving);
+  for (const errno of ["EACCES", "EPERM", "EROFS"] as const) {
+    kernel.interfere = (name) => name === "mkdirat" ? errno : undefined;
+    const { directories, visible } = create("true");
+    assertEquals(directories, []);
+    // What it may see then is where it is.
+    assertEquals(visible.map(({ path, own }) => path === own), visible.map(() => true));
+    assertThrows(() => create("false"), CgroupError, "cannot make cgroup");
+    assertThrows(() => create("true", LIMITS), CgroupError, "needs it");
+  }
+  kernel.interfere = (name) => name === "mkdirat" ? "ENOSPC" : undefined;
+  assertThrows(() => create("true"), CgroupError, "cannot make cgroup");
+});
+
 Deno.test("Cgroup.create() makes parents again when others remove them meanwhile", () => {
   const kernel = fakeV1();
   const journal = new Journal(kernel);

@@ -1,0 +1,147 @@
+// Containers of a user who is not root: a user namespace with that user's own id alone, and no cgroups.
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { noProgram, type Obstacle } from "../skip.ts";
+import { GID, OtherUser, UID } from "./other_user.ts";
+import { errorIn } from "./contained.ts";
+import { e2e, until, type World } from "./world.ts";
+
+/** Some machines let nobody but root make user namespaces. */
+function noNamespaces(): Obstacle {
+  const args = [`--reuid=${UID}`, `--regid=${GID}`, "--clear-groups", "unshare", "-Ur", "true"];
+  try {
+    const { success } = new Deno.Command("setpriv", { args, cwd: "/" }).outputSync();
+    return success ? undefined : "other users than root may not make user namespaces here";
+  } catch {
+    return "setpriv is not installed (Debian package util-linux)";
+  }
+}
+
+function rootless(name: string, work: (user: OtherUser, world: World) => Promise<void>): void {
+  const obstacles = [noProgram("setpriv", "util-linux"), noNamespaces()];
+  e2e(name, (world) => work(new OtherUser(world), world), obstacles);
+}
+
+rootless("a plain user runs a container: root inside, the user outside", async (user, world) => {
+  const script = "id -u; id -g; cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups; " +
+    "touch /made; echo x >/dev/null; ls /sys/fs/cgroup >/dev/null && grep -c . /proc/self/cgroup >/dev/null; exit 5";
+  const bundle = await user.bundle(["sh", "-c", script], (spec) => spec.root.readonly = false);
+  const { code, stdout, stderr } = await user.belay(["run", "--bundle", bundle, world.id()]);
+  assertEquals([code, stderr], [5, ""]);
+  assertEquals(stdout.split("\n").map((line) => line.trim().replace(/ +/g, " ")), [
+    ...["0", "0", `0 ${UID} 1`, `0 ${GID} 1`, "deny", ""],
+  ]);
+  const { uid, gid } = Deno.statSync(`${bundle}/rootfs/made`);
+  assertEquals([uid, gid], [UID, GID]);
+  assertEquals([...Deno.readDirSync(user.root)], []);
+  assertEquals(Deno.statSync(user.root).uid, UID);
+});
+
+rootless("a plain user takes a container through its life", async (user, world) => {
+  const bundle = await user.bundle([
+    "sh",
+    "-c",
+    "trap 'exit 0' TERM; while :; do sleep 0.01; done",
+  ]);
+  const id = world.id();
+  const status = async () => JSON.parse(await user.ok(["state", id])).status;
+  await user.ok(["create", "--bundle", bundle, "--pid-file", `${user.home}/pid`, id]);
+  assertEquals(await status(), "created");
+  const pid = Number(Deno.readTextFileSync(`${user.home}/pid`));
+  assertEquals(Deno.statSync(`/proc/${pid}`).isDirectory, true);
+  assertStringIncludes(await user.ok(["list"]), `#${UID}`);
+  await user.ok(["start", id]);
+  assertEquals(await status(), "running");
+  await user.ok(["kill", id, "KILL"]);
+  await until("the container's end", async () => await status() === "stopped");
+  await user.ok(["delete", id]);
+  assertEquals(await user.ok(["list", "-q"]), "");
+});
+
+rootless(
+  "delete --force ends a plain user's container, created or running",
+  async (user, world) => {
+    const bundle = await user.bundle(["sleep", "1000"]);
+    for (const started of [false, true]) {
+      const id = world.id();
+      await user.ok(["create", "--bundle", bundle, id]);
+      if (started) await user.ok(["start", id]);
+      await user.ok(["delete", "--force", id]);
+    }
+    assertEquals([...Deno.readDirSync(user.root)], []);
+  },
+);
+
+rootless(
+  "a plain user's container has a network and a cgroup namespace when asked",
+  async (user, world) => {
+    const bundle = await user.bundle(
+      ["sh", "-c", "for n in net cgroup; do readlink /proc/self/ns/$n; done"],
+      ({ linux }) => {
+        linux.namespaces.push({ type: "network" }, { type: "cgroup" }, { type: "time" });
+        linux.timeOffsets = { monotonic: { secs: 1000, nanosecs: 0 } };
+      },
+    );
+    const { code, stdout, stderr } = await user.belay(["run", "--bundle", bundle, world.id()]);
+    assertEquals([code, stderr], [0, ""]);
+    const own = ["net", "cgroup"].map((name) => Deno.readLinkSync(`/proc/self/ns/${name}`));
+    const inside = stdout.trim().split("\n");
+    assertEquals(inside.length, 2);
+    for (const [i, name] of inside.entries()) assert(name !== own[i], name);
+  },
+);
+
+rootless("what a plain user may not have is refused by name", async (user, world) => {
+  const refused = async (change: Parameters<OtherUser["bundle"]>[1], ...globals: string[]) => {
+    const bundle = await user.bundle(["true"], change);
+    const ended = await user.belay([...globals, "run", "--bundle", bundle, world.id()]);
+    assertEquals(ended.code, 1);
+    return errorIn(ended.stderr);
+  };
+  const cases: readonly (readonly [Parameters<OtherUser["bundle"]>[1], string])[] = [
+    [({ linux }) => linux.uidMappings[0].hostID = 100000, "the kernel refuses them"],
+    [
+      ({ linux }) => linux.uidMappings.push({ containerID: 1, hostID: 100000, size: 5 }),
+      "linux.uidMappings, linux.gidMappings: the kernel refuses them",
+    ],
+    [({ linux }) => linux.cgroupsPath = `/${world.id()}`, "linux.cgroupsPath needs it"],
+    [
+      ({ linux }) => linux.resources = { pids: { limit: 9 } },
+      "linux.resources.pids.limit needs it",
+    ],
+    [({ process }) => process.user.additionalGids = [0], "process.user.additionalGids: cannot be"],
+    [
+      ({ linux }) => {
+        linux.namespaces = linux.namespaces.filter(({ type }: { type: string }) => type !== "user");
+        linux.uidMappings = linux.gidMappings = [];
+      },
+      'linux.namespaces: needs one of type "user": belay is not root here',
+    ],
+  ];
+  for (const [change, told] of cases) assertStringIncludes(await refused(change), told);
+  assertStringIncludes(await refused(() => {}, "--rootless=false"), "cannot make cgroup");
+  assertEquals([...Deno.readDirSync(user.root)], []);
+});
+
+rootless(
+  "a plain user without a runtime directory is told of root's state root",
+  async (user, world) => {
+    const bundle = await user.bundle(["true"]);
+    const options = { env: { XDG_RUNTIME_DIR: "" } };
+    const { code, stderr } = await user.belay(["run", "--bundle", bundle, world.id()], options);
+    assertEquals(code, 1);
+    assertStringIncludes(errorIn(stderr), "set XDG_RUNTIME_DIR, or give --root");
+  },
+);
+
+rootless("userns new works for a plain user's own ids", async (user) => {
+  const maps = ["--uid-map", `0:${UID}:1`, "--gid-map", `5:${GID}:1`];
+  const { code, stdout, stderr } = await user.belay(
+    ["userns", "new", ...maps, "--", "sh", "-c", "id -u; id -g; cat /proc/self/setgroups"],
+  );
+  assertEquals([code, stdout, stderr], [0, "0\n5\ndeny\n", ""]);
+  const more = await user.belay(["userns", "new", ...maps, "--uid-map", "1:0:1", "--", "true"]);
+  assertStringIncludes(errorIn(more.stderr), "the kernel refuses the maps");
+  const pin = await user.belay(["userns", "new", ...maps, "--name", `${user.home}/pin`]);
+  assertStringIncludes(errorIn(pin.stderr), "it needs CAP_SYS_ADMIN where belay runs");
+  assertEquals([...Deno.readDirSync(user.home)], []);
+});
