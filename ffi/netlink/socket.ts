@@ -56,14 +56,18 @@ export class NetlinkSocket implements Disposable {
   /** Opens one where the kernel's thread is. @throws SyscallError */
   static open(kernel: Kernel): NetlinkSocket {
     const opened = netlinkSocket();
-    const [fd] = kernel.batch([
+    const [fd, timeout] = kernel.batch([
       opened,
-      receiveTimeout(opened, ANSWER_TIMEOUT_MS),
+      attempt(receiveTimeout(opened, ANSWER_TIMEOUT_MS)),
       // Kernels that do not know these answer all the same: in numbers, and with more than was asked for.
       ...wantWords(opened).map(attempt),
       attempt(wantStrict(opened)),
     ]);
-    return new NetlinkSocket(kernel, fd as number);
+    if (timeout instanceof SyscallError) {
+      kernel.call(close(fd));
+      throw timeout;
+    }
+    return new NetlinkSocket(kernel, fd);
   }
 
   /** Has something done. @throws NetlinkError */

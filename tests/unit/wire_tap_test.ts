@@ -15,6 +15,8 @@ import {
   parseQdisc,
 } from "../../ffi/netlink/traffic.ts";
 import { tolerate } from "../../ffi/call.ts";
+import { observe, type Observer } from "../../ffi/observer.ts";
+import { ERRNO } from "../../ffi/abi/errno.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { TC_H } from "../../ffi/abi/rtnetlink.ts";
 import { close, read, write } from "../../ffi/syscalls/file.ts";
@@ -25,7 +27,7 @@ import type { FilterWiring } from "../../runtime/netns/redirect_by_filters.ts";
 import { redirectProgram } from "../../runtime/netns/redirect_by_links.ts";
 import { makeTapMortal, openTap } from "../../runtime/netns/tap.ts";
 import { handOver, takeBackWiring, wireTap, type Wiring } from "../../runtime/netns/wire_tap.ts";
-import { host, thread, withStub } from "../ffi_world.ts";
+import { host, openFds, thread, withStub } from "../ffi_world.ts";
 import { noFile, notRoot, testUnless } from "../skip.ts";
 
 const obstacles = [notRoot(), noFile("/dev/net/tun")];
@@ -367,3 +369,55 @@ testUnless(obstacles, "wireTap() leaves nothing when it fails in the middle", as
     assertEquals([ingresses(socket), redirections(socket, "eth0")], [0, []]);
   });
 });
+
+/** Makes the call of one number fail, once; how many there were. */
+function failing(at: number): { observer: Observer; seen: string[] } {
+  const seen: string[] = [];
+  return {
+    seen,
+    observer: {
+      before: ({ name }) => seen.push(name) === at ? ERRNO.EIO : undefined,
+      after: () => {},
+    },
+  };
+}
+
+for (const way of ["links", "filters"] as const) {
+  const missing = way === "links" ? await noTcx() : undefined;
+  testUnless(
+    [...obstacles, missing],
+    `wireTap() by ${way} leaves nothing whichever of its calls fails`,
+    async () => {
+      await inSandbox(async ({ inside, socket }) => {
+        let before = openFds().length;
+        for (let at = 1;; at++) {
+          const { observer, seen } = failing(at);
+          observe(observer);
+          let fds: readonly number[] | undefined;
+          let error: unknown;
+          try {
+            ({ fds } = wireTap(inside, { link: "eth0", name: "tap0", way, record: () => {} }));
+          } catch (cause) {
+            error = cause;
+          } finally {
+            observe(undefined);
+          }
+          for (const fd of fds ?? []) thread.call(close(fd));
+          if (seen[at - 1] === "close") before++; // it was not made: nobody could have closed that one
+          if (seen.length < at) {
+            assert(at > 10, `only ${at} calls were seen`);
+            assert(error === undefined);
+            return;
+          }
+          if (seen[at - 1] !== "close") await untilGone(socket, "tap0");
+          const left = `call ${at}, ${seen[at - 1]}: a descriptor stays open`;
+          assertEquals(openFds().length, before, left);
+          // Some failures are expected there: of what only makes errors readable, or of close(2).
+          if (error !== undefined) {
+            assertEquals([ingresses(socket), redirections(socket, "eth0")], [0, []], `call ${at}`);
+          } else if (way === "filters") socket.do(deleteIngress(index(socket, "eth0")));
+        }
+      });
+    },
+  );
+}
