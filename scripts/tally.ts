@@ -29,7 +29,11 @@ export function addTallies(tallies: readonly Tally[]): Tally {
  */
 export function readTally(output: string, exitCode: number): Tally {
   const summary = output.match(/^(?:ok|FAILED) \| .*$/gm)?.at(-1);
-  const count = (what: string) => Number(summary?.match(`(\\d+) ${what}\\b`)?.[1] ?? 0);
+  // A step of a test counts as one.
+  const count = (what: string) => {
+    const [, tests, steps] = summary?.match(`(\\d+) ${what}(?: \\((\\d+) steps?\\))?`) ?? [];
+    return Number(tests ?? 0) + Number(steps ?? 0);
+  };
   const failed = count("failed");
   return {
     passed: count("passed"),

@@ -1,12 +1,14 @@
 /**
  * Runs the checks and the tests, and ends with the line `N passed, N failed, N skipped`.
  *
- * Usage: deno run -A scripts/test.ts [ok] [e2e] [--sweep=all|none] [--filter=TEXT]
+ * Usage: deno run -A scripts/test.ts [ok] [e2e] [clients] [--sweep=all|none] [--clients=all] [--filter=TEXT]
  *
  *   ok            format, lint, types, documentation, unit tests; needs no root
  *   e2e           builds dist/belay and tests it as a user runs it; needs root
+ *   clients       docker, containerd, podman and buildah with belay beside runc; needs root
  *   --sweep=all   the fault sweep walks every point, not a seeded part (BELAY_SWEEP=all)
  *   --sweep=none  no fault sweep: it does not run the executable, so once is enough for two executables
+ *   --clients=all the clients' long checks: 200 containers in sequence (BELAY_CLIENTS=all)
  *   --filter=TEXT only the tests with TEXT in their names
  *   BELAY_BIN     an executable to test instead of building dist/belay
  *
@@ -52,22 +54,60 @@ async function ok(filter: readonly string[]): Promise<Tally> {
   ]);
 }
 
+const CLIENTS_NEEDS = {
+  "runc": "what belay is compared with",
+  "containerd": "a client, and what docker runs on",
+  "docker.io": "a client",
+  "podman": "a client",
+  "buildah": "a client",
+  "conmon": "what podman and buildah watch containers with",
+  "netavark": "podman's networks",
+  "aardvark-dns": "podman's networks",
+  "catatonit": "podman's --init",
+  "golang-github-containers-common": "the configuration of podman and buildah",
+  "uidmap": "user namespaces of podman and buildah",
+  "iptables": "the clients' networks",
+  "iproute2": "the clients' networks",
+  "tini": "reaps what the clients' daemons leave",
+  "busybox-static": "the containers' root file system",
+};
+
+/** docker, containerd, podman and buildah, with the executable as their runtime, beside runc. */
+async function clients(filter: readonly string[]): Promise<Tally> {
+  await needs(CLIENTS_NEEDS);
+  return await buildUnlessGiven() ?? await runTests("clients", ["tests/clients"], filter);
+}
+
 /** The built executable, as a user runs it. */
 async function e2e(filter: readonly string[]): Promise<Tally> {
   await needs(E2E_NEEDS);
-  if (!Deno.env.has("BELAY_BIN")) {
-    const built = await check("build", ["run", "--allow-all", "scripts/build.ts"]);
-    if (built.failed > 0) return built;
-  }
-  console.log("· end to end tests");
-  const modules = modulesIn("tests/e2e").filter((path) => path.endsWith("_test.ts"));
-  const run = await runModules(modules, {
+  const built = await buildUnlessGiven();
+  if (built !== undefined) return built;
+  const run = await runTests("end to end tests", ["tests/e2e"], filter);
+  if (Deno.env.get("BELAY_SWEEP") === "none") return run;
+  return addTallies([run, await tests("the fault sweep", ["tests/faults"], filter)]);
+}
+
+/** Runs the test modules of some directories, each in a process of its own. */
+async function runTests(
+  title: string,
+  directories: readonly string[],
+  filter: readonly string[],
+): Promise<Tally> {
+  console.log(`· ${title}`);
+  const modules = directories.flatMap(modulesIn).filter((path) => path.endsWith("_test.ts"));
+  return await runModules(modules, {
     cwd: root,
     args: ["--allow-all", "--no-check", ...filter],
     atOnce: Math.min(AT_ONCE, navigator.hardwareConcurrency),
   });
-  if (Deno.env.get("BELAY_SWEEP") === "none") return run;
-  return addTallies([run, await tests("the fault sweep", ["tests/faults"], filter)]);
+}
+
+/** Builds dist/belay, unless BELAY_BIN names an executable. @returns what failed, if anything did. */
+async function buildUnlessGiven(): Promise<Tally | undefined> {
+  if (Deno.env.has("BELAY_BIN")) return undefined;
+  const built = await check("build", ["run", "--allow-all", "scripts/build.ts"]);
+  return built.failed > 0 ? built : undefined;
 }
 
 /** Runs one subcommand of Deno that passes or fails as a whole. */
@@ -115,13 +155,15 @@ function modulesIn(directory: string): string[] {
   });
 }
 
-const args = parseArgs(Deno.args, { string: ["sweep", "filter"] });
+const args = parseArgs(Deno.args, { string: ["sweep", "clients", "filter"] });
 if (args["sweep"] !== undefined) Deno.env.set("BELAY_SWEEP", String(args["sweep"]));
+if (args["clients"] !== undefined) Deno.env.set("BELAY_CLIENTS", String(args["clients"]));
 const filter = args["filter"] === undefined ? [] : [`--filter=${args["filter"]}`];
 const suites = args._.length === 0 ? ["ok", "e2e"] : args._;
 const tallies: Tally[] = [];
 for (const suite of suites) {
   if (suite === "ok") tallies.push(await ok(filter));
+  else if (suite === "clients") tallies.push(await clients(filter));
   else if (suite === "e2e") tallies.push(await e2e(filter));
   else throw new Error(`no such suite: ${suite}`);
 }

@@ -35,6 +35,7 @@ export class Dockerd implements AsyncDisposable {
   /** Starts one. @param flags More of them for dockerd. */
   static async start(stage: Stage, flags: readonly string[] = []): Promise<Dockerd> {
     const dir = Deno.makeTempDirSync({ dir: stage.dir, prefix: "docker-" });
+    Deno.chmodSync(dir, 0o755); // remapped users pass through it
     Deno.mkdirSync(`${dir}/bin`);
     // BuildKit executes `runc`, from PATH. Which one that is is changed by `useInBuilds()`.
     Deno.symlinkSync(RUNC.path, `${dir}/bin/runc`);
@@ -59,6 +60,10 @@ export class Dockerd implements AsyncDisposable {
     const tar = await makeRootfsTar(dir);
     await stage.ok(daemon.docker("import", tar, "bb:local"));
     Deno.removeSync(tar);
+    // What the daemon mounts for its first container, and keeps.
+    for (const flags of [["--userns", "host", "--network", "host"], []]) {
+      await stage.ok(daemon.docker("run", "--rm", ...flags, "bb:local", "true"));
+    }
     return daemon;
   }
 

@@ -3,7 +3,7 @@
 // neither seen nor touched; and whatever a daemon leaves running ends with the stage, even when the test is killed.
 import type { Ended } from "../e2e/belay.ts";
 import { assertEquals } from "@std/assert";
-import { cgroupDirectories, descendants, MARK, type Process, until } from "../e2e/census.ts";
+import { descendants, MARK, type Process, until } from "../e2e/census.ts";
 
 /** How a program is run on the stage. */
 export interface StageOptions {
@@ -60,6 +60,9 @@ const STATES = [
 
 /** What the storage of podman and buildah mounts and unmounts when it likes. */
 const STORAGE = /\/storage\/overlay$/;
+
+/** A cgroup that is no container's. */
+const PARENT = /^\/sys\/fs\/cgroup\/[^/]+\/[^/]+(\/conmon)?$/;
 
 let stages = 0;
 
@@ -194,8 +197,8 @@ export class Stage implements AsyncDisposable {
       processes: this.processes().map(({ pid, name }) => `${pid} ${name}`).sort(),
       mounts: this.mounts().filter((each) => !this.#asItWas.includes(each) && !STORAGE.test(each))
         .sort(),
-      // What a client groups its containers under stays empty behind, with every runtime.
-      cgroups: cgroupDirectories().filter((path) => !/^\/sys\/fs\/cgroup\/\w+\/[^/]+$/.test(path)),
+      // What a client groups its containers under stays empty behind, with every runtime; podman's monitors too.
+      cgroups: cgroups().filter((path) => !PARENT.test(path)),
       links: [...Deno.readDirSync(this.path("/sys/class/net"))].map(({ name }) => name).sort(),
       states: STATES.flatMap((root) => entries(this.path(root)).map((id) => `${root}/${id}`)),
     };
@@ -225,7 +228,7 @@ export class Stage implements AsyncDisposable {
     await this.child.status;
     // What the last process was in can be removed some time after its end.
     await until("the cgroups can be removed", () => {
-      const left = cgroupDirectories().toReversed();
+      const left = cgroups().toReversed();
       for (const path of left) removeCgroup(path);
       return left.length === 0;
     });
@@ -241,6 +244,18 @@ function textOf(path: string): string | undefined {
   }
 }
 
+/** The cgroup directories whose uppermost carries the mark, and all below them; parents first. */
+function cgroups(): string[] {
+  const below = (path: string): string[] => [
+    path,
+    ...entries(path, true).flatMap((name) => below(`${path}/${name}`)),
+  ];
+  return entries("/sys/fs/cgroup", true).flatMap((hierarchy) =>
+    entries(`/sys/fs/cgroup/${hierarchy}`, true).filter((name) => name.includes(MARK))
+      .flatMap((name) => below(`/sys/fs/cgroup/${hierarchy}/${name}`))
+  );
+}
+
 function removeCgroup(path: string): void {
   try {
     Deno.removeSync(path);
@@ -249,11 +264,12 @@ function removeCgroup(path: string): void {
   }
 }
 
-function entries(directory: string): string[] {
+function entries(directory: string, directoriesOnly = false): string[] {
   try {
-    return [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
+    return [...Deno.readDirSync(directory)]
+      .filter((each) => each.isDirectory || !directoriesOnly).map(({ name }) => name).sort();
   } catch {
-    return []; // there has been no container yet
+    return []; // there is none yet, or no longer
   }
 }
 

@@ -1,13 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { addTallies, readTally } from "../../scripts/tally.ts";
 
-Deno.test("readTally() reads the summary of deno test", () => {
+Deno.test("readTally() reads the summary of deno test, whose steps count as tests", () => {
   const output = "SKIP a test: no strace\nrunning 4 tests\nx ... ok\n\n" +
     "FAILED | 12 passed (3 steps) | 2 failed (1 step) | 3 ignored (1 step) (52ms)\n";
   assertEquals(readTally(output, 1), {
-    passed: 12,
-    failed: 2,
-    skipped: 3,
+    passed: 15,
+    failed: 3,
+    skipped: 4,
     reasons: ["SKIP a test: no strace"],
   });
   assertEquals(readTally("ok | 5 passed | 0 failed (1s)\n", 0).passed, 5);
