@@ -1,132 +1,43 @@
 // TAPs and redirections, with real packets, in network namespaces of their own.
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { Remote } from "../../ffi/remote.ts";
 import { newAddress } from "../../ffi/netlink/address.ts";
-import { getLink, getLinks, newVeth, parseLink, setLink } from "../../ffi/netlink/link.ts";
+import { getLink, newVeth, parseLink } from "../../ffi/netlink/link.ts";
 import { newNeighbour } from "../../ffi/netlink/neighbour.ts";
 import { NetlinkError, NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import {
   deleteIngress,
   getFilters,
-  getQdiscs,
   newIngress,
   newRedirect,
   parseFilter,
-  parseQdisc,
 } from "../../ffi/netlink/traffic.ts";
-import { tolerate } from "../../ffi/call.ts";
-import { observe, type Observer } from "../../ffi/observer.ts";
-import { ERRNO } from "../../ffi/abi/errno.ts";
-import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { TC_H } from "../../ffi/abi/rtnetlink.ts";
-import { close, read, write } from "../../ffi/syscalls/file.ts";
-import { POLL, ppoll } from "../../ffi/syscalls/event.ts";
+import { close, write } from "../../ffi/syscalls/file.ts";
 import { IFF, openTun, tunGetIff, tunSetIff } from "../../ffi/syscalls/tun.ts";
 import { NetnsWorker } from "../../runtime/netns/netns_worker.ts";
 import type { FilterWiring } from "../../runtime/netns/redirect_by_filters.ts";
 import { redirectProgram } from "../../runtime/netns/redirect_by_links.ts";
 import { makeTapMortal, openTap } from "../../runtime/netns/tap.ts";
-import { handOver, takeBackWiring, wireTap, type Wiring } from "../../runtime/netns/wire_tap.ts";
-import { host, openFds, thread, withStub } from "../ffi_world.ts";
-import { noFile, notRoot, testUnless } from "../skip.ts";
+import { takeBackWiring, wireTap } from "../../runtime/netns/wire_tap.ts";
+import { host, thread, withStub } from "../ffi_world.ts";
+import { testUnless } from "../skip.ts";
 
-const obstacles = [notRoot(), noFile("/dev/net/tun")];
-if (obstacles.every((each) => each === undefined)) {
-  await using _warm = await NetnsWorker.enter(thread, "new");
-}
-
-/** Whether this kernel has tcx, asked of it. */
-async function noTcx(): Promise<string | undefined> {
-  if (obstacles.some((each) => each !== undefined)) return undefined;
-  await using worker = await NetnsWorker.enter(thread, "new");
-  using socket = NetlinkSocket.open(worker);
-  socket.do(newVeth("eth0", "peer"));
-  try {
-    const { fds } = wireTap(worker, { link: "eth0", name: "tap0", way: "links", record });
-    for (const fd of fds) thread.call(close(fd));
-    return undefined;
-  } catch (error) {
-    return `no tcx here: ${error instanceof Error ? error.message : error}`;
-  }
-}
-
-function record(): void {
-  throw new Error("nothing is to be journalled here");
-}
-
-/** A namespace with an eth0, whose other end is in a second namespace. */
-interface Sandbox {
-  readonly inside: NetnsWorker;
-  readonly socket: NetlinkSocket;
-  readonly outside: NetnsWorker;
-}
-
-async function inSandbox(use: (sandbox: Sandbox) => void | Promise<void>): Promise<void> {
-  await using inside = await NetnsWorker.enter(thread, "new");
-  await using outside = await NetnsWorker.enter(thread, "new");
-  using socket = NetlinkSocket.open(inside);
-  using far = NetlinkSocket.open(outside);
-  const fd = outside.openNamespace();
-  socket.do(newVeth("eth0", "peer0", { mtu: 1400 }, { netns: fd, mtu: 1400 }));
-  thread.call(close(fd));
-  socket.do(setLink("eth0", { up: true }));
-  far.do(setLink("peer0", { up: true }));
-  await use({ inside, socket, outside });
-}
-
-/** A raw frame that nobody answers: what is in it is what is looked for. */
-function frame(mark: number): Uint8Array {
-  const bytes = new Uint8Array(60).fill(mark, 14);
-  bytes.set([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, mark, 0x88, 0xb5]); // an experimental type
-  return bytes;
-}
-
-/** Whether a frame with that mark comes out of a TAP within a second or so. */
-function arrives(tap: number, mark: number): boolean {
-  for (let waits = 0; waits < 200; waits++) {
-    thread.call(ppoll([{ fd: tap, events: POLL.POLLIN }], 20));
-    const bytes = thread.call(tolerate(read(tap, 2048), ["EAGAIN"], "nothing yet"));
-    if (bytes !== undefined && bytes[12] === 0x88 && bytes[14] === mark) return true;
-  }
-  return false;
-}
-
-/** A TAP at the far end, bridged by filters to peer0: what is written to it goes out by peer0. */
-function farTap({ outside }: Sandbox): number {
-  const { fds } = wireTap(outside, {
-    link: "peer0",
-    name: "far0",
-    way: "filters",
-    record: () => {},
-  });
-  const [fd] = fds;
-  assert(fd !== undefined);
-  return fd;
-}
-
-const names = (socket: NetlinkSocket) =>
-  socket.dump(getLinks()).map((each) => parseLink(each).name);
-const index = (socket: NetlinkSocket, name: string) => parseLink(socket.ask(getLink(name))).index;
-const ingresses = (socket: NetlinkSocket) =>
-  socket.dump(getQdiscs()).map(parseQdisc).filter(({ kind }) => kind === "ingress").length;
-const redirections = (socket: NetlinkSocket, link: string) => {
-  try {
-    return socket.dump(getFilters(index(socket, link))).map(parseFilter)
-      .flatMap(({ redirectsTo }) => redirectsTo ?? []);
-  } catch (error) {
-    assert(error instanceof NetlinkError); // no ingress qdisc: no filters
-    return [];
-  }
-};
-
-/** Waits until links are gone that go some time after their last descriptor. */
-async function untilGone(socket: NetlinkSocket, name: string): Promise<void> {
-  for (let i = 0; i < 1000 && names(socket).includes(name); i++) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  assert(!names(socket).includes(name), `${name} stays`);
-}
-
+import {
+  arrives,
+  farTap,
+  frame,
+  heldByVmm,
+  index,
+  ingresses,
+  inSandbox,
+  names,
+  noTcx,
+  obstacles,
+  record,
+  redirections,
+  type Sandbox,
+  untilGone,
+} from "./wire_world.ts";
 Deno.test("redirectProgram() is four instructions", () => {
   assertEquals(
     redirectProgram(0x01020304).toHex(),
@@ -172,23 +83,6 @@ for (const way of ["links", "filters"] as const) {
       for (const fd of [...wiring.fds, distant]) thread.call(close(fd));
     });
   });
-}
-
-/** A process that has what a VMM would have, and is killed as one would be. */
-async function heldByVmm(
-  wiring: Wiring,
-  use: (vmm: Remote) => void | Promise<void>,
-): Promise<void> {
-  const vmm = host.spawn("vmm");
-  try {
-    handOver(thread, vmm, wiring);
-    await use(vmm);
-  } finally {
-    vmm.pidfd.signal(SIGNAL.SIGKILL);
-    vmm.pidfd.reap();
-    vmm[Symbol.dispose]();
-    vmm.pidfd[Symbol.dispose]();
-  }
 }
 
 testUnless(
@@ -369,55 +263,3 @@ testUnless(obstacles, "wireTap() leaves nothing when it fails in the middle", as
     assertEquals([ingresses(socket), redirections(socket, "eth0")], [0, []]);
   });
 });
-
-/** Makes the call of one number fail, once; how many there were. */
-function failing(at: number): { observer: Observer; seen: string[] } {
-  const seen: string[] = [];
-  return {
-    seen,
-    observer: {
-      before: ({ name }) => seen.push(name) === at ? ERRNO.EIO : undefined,
-      after: () => {},
-    },
-  };
-}
-
-for (const way of ["links", "filters"] as const) {
-  const missing = way === "links" ? await noTcx() : undefined;
-  testUnless(
-    [...obstacles, missing],
-    `wireTap() by ${way} leaves nothing whichever of its calls fails`,
-    async () => {
-      await inSandbox(async ({ inside, socket }) => {
-        let before = openFds().length;
-        for (let at = 1;; at++) {
-          const { observer, seen } = failing(at);
-          observe(observer);
-          let fds: readonly number[] | undefined;
-          let error: unknown;
-          try {
-            ({ fds } = wireTap(inside, { link: "eth0", name: "tap0", way, record: () => {} }));
-          } catch (cause) {
-            error = cause;
-          } finally {
-            observe(undefined);
-          }
-          for (const fd of fds ?? []) thread.call(close(fd));
-          if (seen[at - 1] === "close") before++; // it was not made: nobody could have closed that one
-          if (seen.length < at) {
-            assert(at > 10, `only ${at} calls were seen`);
-            assert(error === undefined);
-            return;
-          }
-          if (seen[at - 1] !== "close") await untilGone(socket, "tap0");
-          const left = `call ${at}, ${seen[at - 1]}: a descriptor stays open`;
-          assertEquals(openFds().length, before, left);
-          // Some failures are expected there: of what only makes errors readable, or of close(2).
-          if (error !== undefined) {
-            assertEquals([ingresses(socket), redirections(socket, "eth0")], [0, []], `call ${at}`);
-          } else if (way === "filters") socket.do(deleteIngress(index(socket, "eth0")));
-        }
-      });
-    },
-  );
-}
