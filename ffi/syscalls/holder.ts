@@ -12,6 +12,7 @@ export const HOLDER_IOCTL = {
   NS_GET_USERNS: 0xb701,
   NS_GET_PARENT: 0xb702,
   TUNGETIFF: 0x800454d2,
+  TUNGETDEVNETNS: 0x54e3,
 } as const;
 
 const SOL_SOCKET = 1;
@@ -50,6 +51,11 @@ export function tunDevice(tun: Fd): Call<string> {
       return new TextDecoder().decode(request.bytes.subarray(0, Math.min(end, 16)));
     },
   );
+}
+
+/** TUNGETDEVNETNS, kernel 5.2: a descriptor of the namespace that the device behind /dev/net/tun is in by now. */
+export function tunDeviceNamespace(tun: Fd): Call<number> {
+  return call("ioctl", tun, named(HOLDER_IOCTL.TUNGETDEVNETNS, HOLDER_IOCTL), 0);
 }
 
 /** getsockopt(2) of one of `SO`: 64 bits of SO_NETNS_COOKIE, 32 of the others. ENOTSOCK: this is no socket. */

@@ -116,4 +116,27 @@ export const NETNS_COMMANDS: readonly Command[] = [
     args: { min: 0, max: 0 },
     load: () => import("../commands/netns/list.ts"),
   },
+  {
+    name: "netns doctor",
+    summary: "find what was left behind in network namespaces, and end it",
+    usage: "",
+    description: "Finds names without a namespace (file), filters that send packets to a link " +
+      "that is gone (filter), tun and TAP devices without a process (tap), veths whose other end " +
+      "is nowhere (veth), and namespaces that descriptors alone keep (holder), whoever made " +
+      "them. Exits with 1 when anything is left.",
+    flags: [
+      {
+        name: "only",
+        value: "KIND",
+        repeated: true,
+        choices: ["file", "filter", "tap", "veth", "holder"],
+        help: "look for this alone",
+      },
+      { name: "fix", help: "end what is certainly dead, and ask before the rest" },
+      { name: "yes", short: "y", help: "with --fix: do not ask" },
+      { ...JSON_FLAG, help: "print JSON: an array; nothing is asked then" },
+    ],
+    args: { min: 0, max: 0 },
+    load: () => import("../commands/netns/doctor.ts"),
+  },
 ];

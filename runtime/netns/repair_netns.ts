@@ -27,9 +27,16 @@ const PERMISSIONS = 0o7777;
  * belay's at once, because whoever holds the lock knows that no belay is about to use them; others when they are old
  * enough.
  * @param force Also those that may be in use this very moment.
+ * @param only `look`: tells what is wrong and takes nothing away; then there is no reason why it was not. `name`: just
+ * this one.
  * @throws SyscallError
  */
-export function repairNetns(kernel: Kernel, now: Date, force: boolean): Repair[] {
+export function repairNetns(
+  kernel: Kernel,
+  now: Date,
+  force: boolean,
+  only: { readonly look?: true; readonly name?: string } = {},
+): Repair[] {
   let locked;
   try {
     locked = NetnsDirectory.locked(kernel);
@@ -38,7 +45,8 @@ export function repairNetns(kernel: Kernel, now: Date, force: boolean): Repair[]
     throw error;
   }
   using directory = locked;
-  const names = readDirectory(kernel, directory.fd, ".").map(({ name }) => name).sort();
+  const names = readDirectory(kernel, directory.fd, ".").map(({ name }) => name)
+    .filter((name) => only.name === undefined || name === only.name).sort();
   return names.flatMap((name): Repair[] => {
     using entry = NetnsEntry.open(kernel, directory.fd, name);
     if (entry === undefined) return []; // `ip netns delete` takes no lock
@@ -50,8 +58,8 @@ export function repairNetns(kernel: Kernel, now: Date, force: boolean): Repair[]
     const problem = "no namespace is mounted on it: whoever added or deleted it was interrupted";
     const why = force ? undefined : inUse(entry, now);
     if (why !== undefined) return [{ name, problem, repaired: false, why }];
-    remove(kernel, directory, name);
-    return [{ name, problem, repaired: true }];
+    if (only.look !== true) remove(kernel, directory, name);
+    return [{ name, problem, repaired: only.look !== true }];
   });
 }
 

@@ -1,0 +1,146 @@
+import { fixedPart, type NetlinkMessage } from "../../../ffi/netlink/message.ts";
+import { deleteLink, getLink, getLinks, type Link, parseLink } from "../../../ffi/netlink/link.ts";
+import type { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import {
+  deleteFilters,
+  deleteIngress,
+  type Filter,
+  getFilters,
+  getQdiscs,
+  type IngressKind,
+  parseFilter,
+  parseQdisc,
+} from "../../../ffi/netlink/traffic.ts";
+import { isSyscallError } from "../../../ffi/syscall_error.ts";
+import { type Case, GONE } from "./finding.ts";
+import type { Taps } from "./taps.ts";
+import type { Visits } from "./visits.ts";
+
+/** struct ifinfomsg, and linux/if_link.h: whether anybody is at the other end of the wire. */
+const IFINFOMSG_SIZE = 16;
+const IFLA_CARRIER = 33;
+
+/** What is wrong with the links of a namespace. */
+export function examineLinks(visits: Visits, inode: number, taps: Taps): Case[] {
+  return visits.inside(inode, (socket) => {
+    const messages = socket.dump(getLinks());
+    const links = messages.map((message) => ({
+      ...parseLink(message),
+      carrier: carrierOf(message),
+    }));
+    const qdiscs = socket.dump(getQdiscs()).map(parseQdisc);
+    return [
+      ...links.flatMap((link) =>
+        link.kind === "tun" && !link.carrier ? tap(visits, inode, link, taps) : []
+      ),
+      ...links.flatMap((link) => link.kind === "veth" ? veth(visits, inode, socket, link) : []),
+      ...links.flatMap((link) =>
+        qdiscs.filter((each) =>
+          each.link === link.index && (each.kind === "ingress" || each.kind === "clsact")
+        ).flatMap(({ kind }) => filters(visits, inode, socket, links, link, kind as IngressKind))
+      ),
+    ];
+  });
+}
+
+function carrierOf({ body }: NetlinkMessage): boolean {
+  return fixedPart(body, IFINFOMSG_SIZE).rest.u8(IFLA_CARRIER) !== 0;
+}
+
+/** A tun or TAP device that lives on without a descriptor: it is persistent. A process may yet come for it. */
+function tap(visits: Visits, inode: number, link: Link, taps: Taps): Case[] {
+  if (taps.unknown > 0 || taps.has(inode, link.name)) return [];
+  return [{
+    finding: {
+      ...{ kind: "tap", netns: inode, link: link.name, certain: false },
+      what: `${link.name} is a persistent tun or TAP device that no process has`,
+      remedy: `delete ${link.name}`,
+    },
+    cure: () => removeLink(visits, inode, link),
+  }];
+}
+
+/**
+ * A veth whose peer is in a namespace that nothing within sight holds. The kernel gives the peer's namespace a number:
+ * one of those that were found must have that number here.
+ */
+function veth(visits: Visits, inode: number, socket: NetlinkSocket, link: Link): Case[] {
+  const { peerNsid, name } = link;
+  if (peerNsid === undefined || peerNsid < 0) return []; // beside it, or going at this moment
+  if (visits.byNsid(socket, peerNsid) !== undefined || visits.closed > 0) return [];
+  return [{
+    finding: {
+      ...{ kind: "veth", netns: inode, link: name, certain: false },
+      what: `the other end of ${name} is in a namespace (nsid ${peerNsid}) that nobody within ` +
+        `sight holds`,
+      remedy: `delete ${name}, and with it its other end`,
+    },
+    cure: () => removeLink(visits, inode, link),
+  }];
+}
+
+/** Filters that redirect to a link that is gone: they swallow whatever comes in. */
+function filters(
+  visits: Visits,
+  inode: number,
+  socket: NetlinkSocket,
+  links: readonly Link[],
+  { index, name }: Link,
+  qdisc: IngressKind,
+): Case[] {
+  const dead = ({ redirectsTo }: Filter) =>
+    redirectsTo !== undefined && !links.some((each) => each.index === redirectsTo);
+  const all = socket.dump(getFilters(index)).map(parseFilter);
+  const preferences = new Set(all.filter(dead).map(({ preference }) => preference));
+  return [...preferences].map((preference): Case => ({
+    finding: {
+      ...{ kind: "filter", netns: inode, link: name, certain: true },
+      what: `a filter (preference ${preference}) sends what comes in by ${name} to a link that ` +
+        `is gone: ${name} is deaf`,
+      remedy: "delete the filter, and its qdisc when it was the last one there",
+    },
+    cure: () => removeFilter(visits, inode, { index, name, preference, qdisc, dead }),
+  }));
+}
+
+function removeFilter(
+  visits: Visits,
+  inode: number,
+  { index, name, preference, qdisc, dead }: {
+    readonly index: number;
+    readonly name: string;
+    readonly preference: number;
+    readonly qdisc: IngressKind;
+    readonly dead: (filter: Filter) => boolean;
+  },
+): string {
+  return visits.inside(inode, (socket) => {
+    const list = () => socket.dump(getFilters(index)).map(parseFilter);
+    const there = list().filter((each) => each.preference === preference && each.handle !== 0);
+    const redirecting = there.filter(({ redirectsTo }) => redirectsTo !== undefined);
+    if (redirecting.length === 0) return GONE;
+    if (!redirecting.every(dead)) {
+      throw new Error(
+        `a filter of preference ${preference} on ${name} sends to a link that is there`,
+      );
+    }
+    socket.do(deleteFilters(index, preference));
+    if (list().length > 0 || qdisc === "clsact") return `deleted the filter from ${name}`;
+    socket.do(deleteIngress(index, qdisc));
+    return `deleted the filter and the ${qdisc} qdisc from ${name}`;
+  });
+}
+
+function removeLink(visits: Visits, inode: number, { index, name }: Link): string {
+  return visits.inside(inode, (socket) => {
+    try {
+      const now = parseLink(socket.ask(getLink(index)));
+      if (now.name !== name) return GONE; // another link has its number, or it has another name
+      socket.do(deleteLink(index));
+      return `deleted ${name}`;
+    } catch (error) {
+      if (isSyscallError(error, "ENODEV")) return GONE; // its other end, or its namespace, went before
+      throw error;
+    }
+  });
+}

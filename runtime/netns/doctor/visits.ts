@@ -1,0 +1,72 @@
+import type { Kernel } from "../../../ffi/kernel.ts";
+import type { Carriers, Remote } from "../../../ffi/remote.ts";
+import { CLONE } from "../../../ffi/abi/process_flags.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { getNsid, parseNsid } from "../../../ffi/netlink/nsid.ts";
+import { close } from "../../../ffi/syscalls/file.ts";
+import { setns } from "../../../ffi/syscalls/namespace.ts";
+import type { Netns } from "../discover/discover.ts";
+import { openNetns } from "../discover/open_netns.ts";
+
+/**
+ * A stub that goes from namespace to namespace: it holds a descriptor of each that could be opened, so what is asked
+ * about one is about that one to the end.
+ */
+export class Visits implements Disposable {
+  readonly #there = new Map<number, number>();
+  readonly #stub: Remote;
+  /** How many namespaces could not be entered. */
+  closed = 0;
+
+  constructor(carriers: Carriers, namespaces: Iterable<Netns>, own: number) {
+    this.#stub = carriers.spawn("doctor");
+    try {
+      for (const netns of namespaces) this.#open(carriers.thread, netns, own);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #open(thread: Kernel, netns: Netns, own: number): void {
+    const opened = openNetns(thread, netns, netns.inode === own);
+    if (opened === "gone") return;
+    if ("error" in opened) {
+      this.closed++;
+      return;
+    }
+    try {
+      const [there = -1] = this.#stub.give([opened.fd]);
+      this.#there.set(netns.inode, there);
+    } finally {
+      thread.call(close(opened.fd));
+    }
+  }
+
+  /** The namespaces that can be visited. */
+  inodes(): number[] {
+    return [...this.#there.keys()];
+  }
+
+  /** Does something inside of a namespace. @throws SyscallError of setns(2), and what `work` throws. */
+  inside<T>(inode: number, work: (socket: NetlinkSocket) => T): T {
+    this.#stub.call(setns(this.#there.get(inode) ?? -1, CLONE.CLONE_NEWNET));
+    using socket = NetlinkSocket.open(this.#stub);
+    return work(socket);
+  }
+
+  /** The first namespace that the one of a socket knows by a number; undefined when it is none that was found. */
+  byNsid(socket: NetlinkSocket, nsid: number): number | undefined {
+    for (const [inode, there] of this.#there) {
+      if (parseNsid(socket.ask(getNsid(there))) === nsid) return inode;
+    }
+    return undefined;
+  }
+
+  /** Lets the stub go. */
+  [Symbol.dispose](): void {
+    this.#stub[Symbol.dispose]();
+    this.#stub.pidfd.reap();
+    this.#stub.pidfd[Symbol.dispose]();
+  }
+}
