@@ -1,10 +1,11 @@
 /**
  * `deno task bench`: belay beside runc and crun, as ratios of medians of one run, in turns.
  *
- * Usage: deno run -A scripts/bench.ts [--rounds N] [--json]
+ * Usage: deno run -A scripts/bench.ts [--rounds N] [--json] [--only PART]
  *
  *   --rounds N  how often each thing is measured (default: 30, least: 20)
  *   --json      the numbers for programs, on standard output
+ *   --only PART `containers`, or `netns-list`: `belay netns list` beside lsns
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { belays, peers, removeLauncher, type Runtime } from "../tests/bench/contestants.ts";
@@ -18,6 +19,7 @@ import {
   residentInit,
 } from "../tests/bench/rounds.ts";
 import type { Row } from "../tests/bench/rounds.ts";
+import { benchNetnsList } from "../tests/bench/netns_list.ts";
 import { needs } from "./needs.ts";
 import { step } from "./step.ts";
 
@@ -64,6 +66,23 @@ async function bench(scratch: string, rounds: number, runtimes: Runtime[]) {
     kb: residentInit(apart, runtime, slow),
   }));
   return { run, life, besideCrun, resident, verdicts: judge(ours, runc, { run, life, resident }) };
+}
+
+/** Issue 4, section 6. */
+async function benchNetns(scratch: string, rounds: number, runtimes: Runtime[]) {
+  const ours = await belays(scratch);
+  runtimes.push(...ours);
+  using meter = new Meter();
+  const rows = await step(
+    `netns list of 200 namespaces and 10,000 descriptors, ${rounds} rounds`,
+    () => benchNetnsList(meter, ours, scratch, rounds),
+  );
+  const lsns = rows.at(-1)?.ms ?? NaN;
+  const verdicts = rows.slice(0, -1).map(({ name, ms }): Verdict => ({
+    ...{ what: `${name}: netns list beside lsns`, measured: `${(ms / lsns).toFixed(2)} ×` },
+    ...{ bound: "≤ 3 ×, finding more", met: ms / lsns <= 3 },
+  }));
+  return { netnsList: rows, verdicts };
 }
 
 function judge(
@@ -119,12 +138,15 @@ function judge(
   });
 }
 
-function print({ run, life, besideCrun, resident, verdicts }: Awaited<ReturnType<typeof bench>>) {
+function print({ run, life, besideCrun, resident }: Awaited<ReturnType<typeof bench>>) {
   timesTable("run of /bin/true, default spec", run, "runc");
   timesTable("create + start + state + delete", life, "runc");
   if (besideCrun.length > 0) timesTable("run of /bin/true beside crun", besideCrun, "crun");
   console.log("\na created container's first process, resident");
   table(resident.map(({ name, kb }) => [name, `${kb} kB`]));
+}
+
+function printVerdicts(verdicts: readonly Verdict[]): void {
   console.log("\nthe bounds");
   table([
     ["what", "measured", "bound", ""],
@@ -160,7 +182,7 @@ async function isDirectory(path: string): Promise<boolean> {
   return await Deno.stat(path).then((stat) => stat.isDirectory, () => false);
 }
 
-const args = parseArgs(Deno.args, { string: ["rounds"], boolean: ["json"] });
+const args = parseArgs(Deno.args, { string: ["rounds", "only"], boolean: ["json"] });
 const rounds = Number(args["rounds"] ?? 30);
 if (Deno.uid() !== 0) {
   console.error("bench: only root can make these containers; run it again as root");
@@ -168,6 +190,12 @@ if (Deno.uid() !== 0) {
 }
 if (!(rounds >= LEAST_ROUNDS)) {
   console.error(`bench: --rounds: at least ${LEAST_ROUNDS}, else the median says nothing`);
+  Deno.exit(1);
+}
+const PARTS = ["containers", "netns-list"];
+const { only } = args;
+if (only !== undefined && !PARTS.includes(String(only))) {
+  console.error(`bench: --only: one of ${PARTS.join(", ")}`);
   Deno.exit(1);
 }
 await needs({
@@ -189,9 +217,18 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => leave().finally(() => Deno.exit(130)));
 }
 try {
-  const results = await bench(scratch, rounds, runtimes);
-  if (args["json"] === true) write(JSON.stringify({ rounds, ...results }, null, 2));
-  else print(results);
+  const containers = only === "netns-list" ? undefined : await bench(scratch, rounds, runtimes);
+  const netns = only === "containers" ? undefined : await benchNetns(scratch, rounds, runtimes);
+  const verdicts = [...containers?.verdicts ?? [], ...netns?.verdicts ?? []];
+  if (args["json"] === true) {
+    write(JSON.stringify({ rounds, ...containers, ...netns, verdicts }, null, 2));
+  } else {
+    if (containers !== undefined) print(containers);
+    if (netns !== undefined) {
+      timesTable("netns list, 200 namespaces, 10,000 descriptors", netns.netnsList, "lsns");
+    }
+    printVerdicts(verdicts);
+  }
 } finally {
   await leave();
 }

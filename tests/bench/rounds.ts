@@ -39,7 +39,7 @@ export async function makeBundle(
 }
 
 /** Measures each thing once a round, in turns; a thing is one program or several, one after the other. */
-async function inTurns(
+export async function inTurns(
   things: readonly { readonly name: string; readonly measure: () => Measured }[],
   rounds: number,
 ): Promise<Row[]> {
