@@ -15,6 +15,7 @@ import { showCrash } from "./demo/crash.ts";
 import { showFromInside, showFromOutside } from "./demo/isolation.ts";
 import { showFailedStart, showLife } from "./demo/life.ts";
 import { showLimits } from "./demo/limits.ts";
+import { showNetns, warmHost } from "./demo/netns.ts";
 import { type Cell, Screen } from "./demo/screen.ts";
 import { Stage } from "./demo/stage.ts";
 import { showTimes } from "./demo/times.ts";
@@ -37,6 +38,7 @@ async function demo(screen: Screen): Promise<boolean> {
   const missing = await needs({ "busybox-static": "all that the containers have to run" });
   if (missing.length > 0) throw new Error(`the demo needs ${missing.join(", ")}`);
   adoptOrphans();
+  const host = warmHost();
   const scratch = await Deno.makeTempDir({ prefix: "belay-demo-" });
   const stage = new Stage(screen, belay, scratch);
   const interrupted = () => {
@@ -60,6 +62,7 @@ async function demo(screen: Screen): Promise<boolean> {
     await showLife(stage, rootfs);
     await showFailedStart(stage, rootfs);
     await showCrash(stage, rootfs);
+    await showNetns(stage, host);
     await showTimes(stage, rootfs);
     showCensus(stage, before, await settledCensus(before, stateRoots));
   } finally {
