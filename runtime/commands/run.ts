@@ -28,6 +28,7 @@ export const run: Run = async (invocation) => {
     const pidFile = flags.string("pid-file");
     if (pidFile !== undefined) writePidFile(thread, pidFile, init.pidfd.pid);
     foreground = detach ? undefined : terminal.foreground();
+    foreground?.listen(init.pidfd);
     await startProcess(carriers, init, dir, state, exec);
     if (detach) dir.awaitExec(); // in the foreground nobody is told before it ends
     runPoststart(carriers, init.pidfd, state);

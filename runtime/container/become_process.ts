@@ -17,17 +17,14 @@ import type { StateFile } from "../state/state_file.ts";
 export function becomeProcess(
   steps: Kernel,
   thread: Kernel,
-  process: Credentials & Pick<Process, "args" | "env" | "rlimits">,
+  process: Credentials & Pick<Process, "args" | "env">,
   { privileged, filtered }: { readonly privileged: boolean; readonly filtered: boolean },
-): NonNullable<StateFile["exec"]> {
+): Omit<NonNullable<StateFile["exec"]>, "rlimits"> {
   const { args, env } = process;
   const credentials = credentialCalls(process, lastCapability(thread), privileged, filtered);
   const executable = executableCalls(args[0] ?? "", env);
   const results = steps.batch([...credentials.calls, ...executable.calls]);
   credentials.check(results.slice(0, credentials.calls.length));
   const path = executable.choose(results.slice(credentials.calls.length));
-  const rlimits = process.rlimits.map(({ type, soft, hard }) => ({
-    ...{ type, soft: String(soft), hard: String(hard) },
-  }));
-  return { path, args, env, rlimits };
+  return { path, args, env };
 }

@@ -21,7 +21,7 @@ import { OCI_VERSION } from "../spec/oci_version.ts";
 import type { Spec } from "../spec/types.ts";
 import { ValidationError } from "../spec/validation_error.ts";
 import { StateDir } from "../state/state_dir.ts";
-import type { StateFile } from "../state/state_file.ts";
+import { type StateFile, storedLimits, type StoredProcess } from "../state/state_file.ts";
 import { destroyContainer } from "./destroy_container.ts";
 import { type Join, planNamespaces } from "./namespaces.ts";
 import { enterNamespaces, openTrees, type Trees } from "./outer_stub.ts";
@@ -71,7 +71,7 @@ export async function createContainer(
   const { thread } = carriers;
   const { spec, warnings } = loadSpec(request.bundle);
   for (const warning of warnings) log.warn(warning);
-  request.terminal.check(spec);
+  request.terminal.check(spec.process);
   const namespaces = planNamespaces(spec);
   const ownUser = namespaces.user !== "none";
   const mounts = prepareMounts(thread, spec.mounts);
@@ -113,6 +113,11 @@ export async function createContainer(
       init: identify(thread, init.pidfd),
       cgroups: cgroup.directories,
       ownPidNamespace: namespaces.isNew("pid"),
+      join: {
+        namespaces: namespaces.flags,
+        foreignRoot: foreign !== undefined,
+        newKeyring: !request.noNewKeyring,
+      },
       ...(seccomp === undefined ? {} : { seccomp: seccomp.state }),
     });
     dir.write(state);
@@ -200,7 +205,7 @@ export function abandon(
 function firstState(
   request: CreateRequest,
   spec: Spec,
-  made: Pick<StateFile, "init" | "cgroups" | "ownPidNamespace" | "seccomp">,
+  made: Pick<StateFile, "init" | "cgroups" | "ownPidNamespace" | "join" | "seccomp">,
 ): StateFile {
   const { startContainer, poststart, poststop } = spec.hooks;
   return {
@@ -212,9 +217,15 @@ function firstState(
     owner: request.owner,
     annotations: spec.annotations,
     ...made,
+    process: storedProcess(spec.process),
     hooks: { startContainer, poststart, poststop },
     preserveFds: request.preserveFds,
   };
+}
+
+function storedProcess(process: Spec["process"]): StoredProcess {
+  const { args: _args, terminal: _terminal, consoleSize: _size, ...rest } = process;
+  return { ...rest, rlimits: storedLimits(process.rlimits) };
 }
 
 /**

@@ -35,6 +35,8 @@ export interface NamespacePlan {
   readonly time?: Readonly<Record<string, TimeOffset>>;
   /** The mount namespace, where it is one that exists: it is somebody else's. */
   readonly foreignMounts?: Join;
+  /** CLONE_NEW* of all that the container has of its own, new or joined. */
+  readonly flags: number;
   /** Whether the container has one of its own, new or joined. */
   has(type: LinuxNamespaceType): boolean;
   /** Whether it is made for this container. */
@@ -61,6 +63,7 @@ export function planNamespaces(spec: Spec): NamespacePlan {
   const joined = (type: LinuxNamespaceType) => all.find(({ flag }) => flag === FLAGS[type]);
   const [user, foreignMounts] = [joined("user"), joined("mount")];
   return {
+    flags: namespaces.reduce((flags, { type }) => flags | FLAGS[type], 0),
     cloneFlags: cloned.reduce((flags, type) => flags | FLAGS[type], 0),
     joins: all.filter(({ flag }) => flag !== CLONE.CLONE_NEWUSER),
     user: user ?? (fresh.includes("user") ? "new" : "none"),

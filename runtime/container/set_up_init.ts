@@ -14,7 +14,7 @@ import { makeMount, type PreparedMount, sealLate } from "../rootfs/mounts.ts";
 import { protectPaths } from "../rootfs/protect_paths.ts";
 import { attachRoot, chrootOnly, enterRoot, pivot, sealRoot, shareRoot } from "../rootfs/root.ts";
 import type { Spec } from "../spec/types.ts";
-import type { StateFile } from "../state/state_file.ts";
+import { type StateFile, storedLimits } from "../state/state_file.ts";
 import type { CreateRequest } from "./create_container.ts";
 import { becomeProcess } from "./become_process.ts";
 import { hookState } from "./hook_state.ts";
@@ -70,7 +70,7 @@ export function setUpInit(
   makeCwd(steps, root, process.cwd);
   steps.flush();
   context.cgroup.limit(carriers.thread);
-  if (process.terminal) request.terminal.make(init, root, spec);
+  if (process.terminal) request.terminal.make(init, root, process, true);
 
   runCreateHooks(carriers, init, context);
 
@@ -87,7 +87,10 @@ export function setUpInit(
   else pivot(steps, root);
   shareRoot(steps, linux.rootfsPropagation);
   const filtered = linux.seccomp !== undefined;
-  return becomeProcess(steps, carriers.thread, { ...process, env }, { privileged, filtered });
+  const program = becomeProcess(steps, carriers.thread, { ...process, env }, {
+    ...{ privileged, filtered },
+  });
+  return { ...program, rlimits: storedLimits(process.rlimits) };
 }
 
 /** Makes what is missing of `process.cwd`, as runc does. Links that only /proc has (`/proc/self/fd/7`) lead nowhere. */

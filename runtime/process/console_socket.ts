@@ -1,18 +1,22 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import type { Remote } from "../../ffi/remote.ts";
-import { close, openat } from "../../ffi/syscalls/file.ts";
-import { connect, DescriptorMessage, SOCK, socket } from "../../ffi/syscalls/socket.ts";
-import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
+import { close } from "../../ffi/syscalls/file.ts";
 import { CommandError } from "../cli/command_error.ts";
-import type { Spec } from "../spec/types.ts";
+import type { Process } from "../spec/types.ts";
 import { makeTerminal } from "./make_terminal.ts";
+import { sendDescriptor } from "./send_descriptor.ts";
 
 /** What becomes of the container's terminal. */
 export interface TerminalWay {
-  /** Whether config.json and the command line fit together. @throws CommandError */
-  check(spec: Spec): void;
-  /** Makes the terminal, when config.json wants one. */
-  make(init: Remote, root: number, spec: Spec): void;
+  /** Whether what is wanted and the command line fit together. @throws CommandError */
+  check(process: Pick<Process, "terminal">): void;
+  /** Makes the terminal; see `makeTerminal`. */
+  make(
+    stub: Remote,
+    root: number,
+    process: Pick<Process, "consoleSize" | "user">,
+    atConsole: boolean,
+  ): void;
 }
 
 /** What is sent with the descriptor: the name that runc's receivers expect to read. */
@@ -21,7 +25,7 @@ const NAME = "/dev/ptmx";
 /** The terminal's master goes to whoever listens on a unix socket: the caller of a command that does not stay. */
 export function consoleSocketTerminal(kernel: Kernel, path: string | undefined): TerminalWay {
   return {
-    check({ process: { terminal } }) {
+    check({ terminal }) {
       if (terminal && path === undefined) {
         throw new CommandError(
           "process.terminal: cannot allocate tty if belay will detach without setting console socket " +
@@ -35,34 +39,16 @@ export function consoleSocketTerminal(kernel: Kernel, path: string | undefined):
         );
       }
     },
-    make(init, root, spec) {
+    make(stub, root, process, atConsole) {
       if (path === undefined) throw new Error("check() comes before make()");
-      const master = makeTerminal(init, root, spec);
+      const master = makeTerminal(stub, root, process, atConsole);
       try {
-        sendMaster(kernel, path, master);
+        sendDescriptor(kernel, path, master, NAME);
+      } catch (cause) {
+        throw new CommandError(`--console-socket: ${path}`, { cause });
       } finally {
         kernel.call(close(master));
       }
     },
   };
-}
-
-function sendMaster(kernel: Kernel, path: string, master: number): void {
-  const fd = kernel.call(socket(SOCK.SOCK_STREAM));
-  const slash = path.lastIndexOf("/") + 1;
-  try {
-    // By the directory's descriptor: an address holds 107 bytes, and a path may be longer.
-    const opened = openat(AT_FDCWD, path.slice(0, slash) || ".", O.O_PATH | O.O_DIRECTORY);
-    const directory = kernel.call(opened);
-    try {
-      const short = `/proc/self/fd/${directory}/${path.slice(slash)}`;
-      kernel.batch([connect(fd, short), new DescriptorMessage([master], NAME).send(fd)]);
-    } finally {
-      kernel.call(close(directory));
-    }
-  } catch (cause) {
-    throw new CommandError(`--console-socket: ${path}`, { cause });
-  } finally {
-    kernel.call(close(fd));
-  }
 }

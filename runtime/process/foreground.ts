@@ -1,11 +1,13 @@
 import type { Pidfd } from "../../ffi/pidfd.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 
-/** What belay does for a container while it runs in the foreground; ended by disposing. */
+/** What belay does for a process of a container while it waits for it; ended by disposing. */
 export interface Foreground extends Disposable {
-  /** Called once the container runs: moves bytes between terminals until it has ended. */
-  attach(init: Pidfd): void;
-  /** Called when the container has ended: what its terminal still holds is written out. */
+  /** Called before the program begins: a signal that comes with its first word is handed on, too. */
+  listen(process: Pidfd): void;
+  /** Called once it runs: moves bytes between terminals until it has ended. */
+  attach(): void;
+  /** Called when it has ended: what its terminal still holds is written out. */
   drain(): Promise<void>;
 }
 
@@ -49,14 +51,14 @@ export function forwardSignals(
 }
 
 /**
- * Waits until the container's first process has ended, and reaps it.
+ * Waits until a process of a container, a child of ours, has ended, and reaps it.
  * @returns Its exit code, or 128+n when signal n ended it.
  */
 export async function waitForProcess(
   init: Pidfd,
   foreground: Foreground,
 ): Promise<number> {
-  foreground.attach(init);
+  foreground.attach();
   // Most commands in containers are short: for those no thread is started to wait with.
   if (!init.waitSync(PATIENCE_MS)) await init.wait();
   await foreground.drain();

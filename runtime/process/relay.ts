@@ -1,5 +1,6 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { attempt } from "../../ffi/call.ts";
+import type { Pidfd } from "../../ffi/pidfd.ts";
 import { cancelReadable, waitReadable } from "../../ffi/readiness.ts";
 import { close, fcntl, read, write } from "../../ffi/syscalls/file.ts";
 import { POLL, ppoll } from "../../ffi/syscalls/event.ts";
@@ -52,12 +53,16 @@ export class Relay implements Foreground {
   }
 
   /** @inheritdoc */
-  attach(init: Parameters<Foreground["attach"]>[0]): void {
+  listen(process: Pidfd): void {
     // SIGTTIN and SIGTTOU stop belay as they would any job in the background; if they were caught, the call that
     // caused them would cause them again, for ever.
-    this.#signals = forwardSignals(init, ["SIGWINCH", "SIGTTIN", "SIGTTOU"]);
+    this.#signals = forwardSignals(process, ["SIGWINCH", "SIGTTIN", "SIGTTOU"]);
     Deno.addSignalListener("SIGWINCH", this.#resize);
     Deno.addSignalListener("SIGCONT", this.#continue);
+  }
+
+  /** @inheritdoc */
+  attach(): void {
     // Not before signals are handled: one that ended belay would leave the terminal raw.
     this.#raw = rawTerminal(this.kernel, STDIN);
     this.#followSize();

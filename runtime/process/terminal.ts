@@ -1,4 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
+import type { Pidfd } from "../../ffi/pidfd.ts";
 import { close } from "../../ffi/syscalls/file.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { consoleSocketTerminal, type TerminalWay } from "./console_socket.ts";
@@ -7,7 +8,7 @@ import { makeTerminal } from "./make_terminal.ts";
 import { Relay } from "./relay.ts";
 
 /**
- * `run`'s way with terminals: handed over when it detaches, its own terminal in the foreground. Disposing closes a
+ * `run`'s and `exec`'s way with terminals: handed over when it detaches, its own terminal in the foreground. Disposing closes a
  * terminal that was made and that `foreground()` has not taken over.
  */
 export function runTerminal(
@@ -26,8 +27,8 @@ export function runTerminal(
         "--console-socket: cannot use console socket if belay will not detach or allocate tty (--detach)",
       );
     },
-    make(init, root, spec) {
-      master = makeTerminal(init, root, spec);
+    make(stub, root, process, atConsole) {
+      master = makeTerminal(stub, root, process, atConsole);
     },
     foreground() {
       if (master === undefined) return new Plain();
@@ -45,9 +46,11 @@ export function runTerminal(
 class Plain implements Foreground {
   #signals: Disposable | undefined;
 
-  attach(init: Parameters<Foreground["attach"]>[0]): void {
-    this.#signals = forwardSignals(init);
+  listen(process: Pidfd): void {
+    this.#signals = forwardSignals(process);
   }
+
+  attach(): void {}
 
   drain(): Promise<void> {
     return Promise.resolve();

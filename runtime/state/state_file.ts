@@ -1,6 +1,6 @@
 import type { Identity } from "../../ffi/identity.ts";
 import type { CgroupDirectory } from "../cgroup/cgroup_plan.ts";
-import type { Hook } from "../spec/types.ts";
+import type { Hook, Process } from "../spec/types.ts";
 
 /** How a container's system calls are filtered; the filter itself is a file beside the state file. */
 export interface SeccompState {
@@ -8,6 +8,35 @@ export interface SeccompState {
   readonly flags: number;
   /** Who is told of notified calls, by a descriptor that is sent to the socket at `path`. */
   readonly listener?: { readonly path: string; readonly metadata?: string };
+}
+
+/** A limit; numbers in decimal, because they reach 2^64-1. */
+export interface StoredLimit {
+  readonly type: string;
+  readonly soft: string;
+  readonly hard: string;
+}
+
+/** Limits in the form that JSON can hold. */
+export function storedLimits(
+  limits: readonly { type: string; soft: bigint; hard: bigint }[],
+): StoredLimit[] {
+  return limits.map(({ type, soft, hard }) => ({ type, soft: String(soft), hard: String(hard) }));
+}
+
+/** `process` of config.json as `exec` begins from it: without what is the first process's own. */
+export type StoredProcess =
+  & Omit<Process, "args" | "terminal" | "consoleSize" | "rlimits">
+  & { readonly rlimits: readonly StoredLimit[] };
+
+/** How another process gets to where the first one is. */
+export interface JoinState {
+  /** CLONE_NEW* of the namespaces that config.json names. */
+  readonly namespaces: number;
+  /** The root is not that of the mount namespace, which is somebody else's (`foreign_mount.ts`). */
+  readonly foreignRoot: boolean;
+  /** Processes have a session keyring of the container's, not the caller's. */
+  readonly newKeyring: boolean;
 }
 
 /**
@@ -33,13 +62,11 @@ export interface StateFile {
     readonly path: string;
     readonly args: readonly string[];
     readonly env: readonly string[];
-    /** Limits, in decimal: they reach 2^64-1. */
-    readonly rlimits: readonly {
-      readonly type: string;
-      readonly soft: string;
-      readonly hard: string;
-    }[];
+    readonly rlimits: readonly StoredLimit[];
   };
+  /** What `exec` begins from. */
+  readonly process: StoredProcess;
+  readonly join: JoinState;
   /** The hooks that other commands than `create` run. */
   readonly hooks: {
     readonly startContainer: readonly Hook[];
