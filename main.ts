@@ -75,7 +75,9 @@ async function dispatch(global: ParsedArguments, log: Logger): Promise<number> {
     return await run({ globals, flags: local.flags, args: local.rest, log });
   } catch (cause) {
     if (cause instanceof StdoutClosedError) throw cause;
-    const exitCode = cause instanceof CommandError ? cause.exitCode : 1;
+    const exitCode = cause instanceof CommandError && cause.exitCode !== 1
+      ? cause.exitCode
+      : command.failure ?? 1;
     throw new CommandError(`belay ${command.name} failed`, { cause, exitCode });
   } finally {
     trace?.finish(); // also of a command that failed: that is the one people want

@@ -35,7 +35,7 @@ export { type CgroupEntry, destroyCgroups } from "./destroy_cgroups.ts";
 export { freezerState, pause, resume } from "./freezer.ts";
 export { enterCalls, intoCall } from "./enter_cgroup.ts";
 export type { CgroupJournal } from "./make_directories.ts";
-export { signalCgroup } from "./processes.ts";
+export { listProcesses, signalCgroup } from "./processes.ts";
 
 /** The cgroup of one container, in all hierarchies. */
 export class Cgroup {

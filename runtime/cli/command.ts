@@ -42,6 +42,8 @@ export interface Command {
   readonly flagsAnywhere?: true;
   /** How many positional arguments it takes. */
   readonly args: { readonly min: number; readonly max: number };
+  /** What belay exits with when it fails (default: 1). */
+  readonly failure?: number;
   /** Loads the module in `runtime/commands/`. */
   readonly load: () => Promise<{ readonly run: Run }>;
 }

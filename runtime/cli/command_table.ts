@@ -61,6 +61,69 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("../commands/start.ts"),
   },
   {
+    name: "exec",
+    summary: "execute one more program in a container",
+    usage: `${ID} <command> [arg...]`,
+    description:
+      "The program is one of the container like its first: the same namespaces, cgroups, " +
+      "capabilities, limits and system call filter, as far as the flags do not change them. Passes " +
+      "signals on to it and exits with its exit code, or with 128 + the number of the signal that " +
+      "ended it; 255 when it could not be started.",
+    flags: [
+      {
+        name: "console-socket",
+        value: "SOCKET",
+        help: "send the master of the program's terminal to this unix socket",
+      },
+      { name: "cwd", value: "DIR", help: "its working directory in the container" },
+      {
+        name: "env",
+        short: "e",
+        value: "NAME=VALUE",
+        repeated: true,
+        help: "add to its environment; may be repeated",
+      },
+      { name: "tty", short: "t", help: "give it a terminal" },
+      { name: "user", short: "u", value: "UID[:GID]", help: "the user that it runs as" },
+      {
+        name: "additional-gids",
+        short: "g",
+        value: "GID",
+        repeated: true,
+        help: "a group more; may be repeated",
+      },
+      {
+        name: "process",
+        short: "p",
+        value: "FILE",
+        help: "read the program from FILE: `process` of a config.json",
+      },
+      { name: "detach", short: "d", help: "do not wait for it" },
+      { name: "pid-file", value: "FILE", help: "write its pid to FILE" },
+      { name: "process-label", value: "LABEL", help: "its SELinux label" },
+      { name: "apparmor", value: "PROFILE", help: "its AppArmor profile" },
+      { name: "no-new-privs", help: "it cannot gain privileges by execve(2)" },
+      {
+        name: "cap",
+        short: "c",
+        value: "CAPABILITY",
+        repeated: true,
+        help: "add a capability; may be repeated",
+      },
+      {
+        name: "preserve-fds",
+        value: "N",
+        default: "0",
+        least: 0,
+        help: "pass N more file descriptors to it, from 3 on",
+      },
+      { name: "ignore-paused", help: "also in a paused container, where it begins with resume" },
+    ],
+    args: { min: 1, max: Infinity },
+    failure: 255,
+    load: () => import("../commands/exec.ts"),
+  },
+  {
     name: "state",
     summary: "print a container's state as JSON",
     usage: ID,
@@ -215,7 +278,6 @@ export const COMMANDS: readonly Command[] = [
 export const MISSING_COMMANDS: readonly string[] = [
   "checkpoint",
   "events",
-  "exec",
   "features",
   "ps",
   "restore",

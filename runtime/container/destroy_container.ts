@@ -1,8 +1,10 @@
 import type { Carriers } from "../../ffi/remote.ts";
+import type { Kernel } from "../../ffi/kernel.ts";
+import type { Pidfd } from "../../ffi/pidfd.ts";
 import { reopen } from "../../ffi/identity.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import type { Logger } from "../log/logger.ts";
-import { destroyCgroups, signalCgroup } from "../cgroup/cgroup.ts";
+import { destroyCgroups, listProcesses, signalCgroup } from "../cgroup/cgroup.ts";
 import { inRuntime, runHooks } from "../hooks/run_hooks.ts";
 import { describeError } from "../cli/describe_error.ts";
 import type { StateFile } from "../state/state_file.ts";
@@ -13,6 +15,8 @@ import { hookState } from "./hook_state.ts";
 
 /** How long a killed process may take to end: it can be deep in a call that cannot be interrupted. */
 const END_TIMEOUT_MS = 10_000;
+/** How often is looked who is still there. */
+const END_POLL_MS = 50;
 
 /**
  * Ends whatever lives of a container and removes whatever is left, from any state that create, start or an earlier
@@ -39,7 +43,7 @@ export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger)
     if (init === undefined) return;
     init.signal(SIGNAL.SIGKILL);
     thaw(thread, state); // a frozen process of cgroup v1 cannot die
-    if (!init.waitSync(END_TIMEOUT_MS)) throw new Error(`process ${init.pid} does not end`);
+    if (!hasEnded(thread, init, state)) throw new Error(`process ${init.pid} does not end`);
   });
   // Who cannot be reached by name is still in the container's cgroups, with all who do not end with the first process.
   if (state !== undefined && (!state.ownPidNamespace || failures.length > 0)) {
@@ -52,6 +56,25 @@ export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger)
     throw new AggregateError(failures, `container ${dir.id} could not be removed whole`);
   }
   dir.remove();
+}
+
+/**
+ * Whether the container's killed first process has ended, or is only kept by somebody outside: a process that `exec`
+ * added is a zombie of its caller's, and the first one of a pid namespace must wait until that one is reaped
+ * (zap_pid_ns_processes() in kernel/pid_namespace.c). Whoever asks us to delete may do so only after us. By then the
+ * first process holds nothing more, and no cgroup of the container lists anybody.
+ */
+function hasEnded(thread: Kernel, init: Pidfd, state: StateFile | undefined): boolean {
+  const cgroups = state?.cgroups ?? [];
+  for (let waited = 0; waited < END_TIMEOUT_MS; waited += END_POLL_MS) {
+    if (init.waitSync(END_POLL_MS)) return true;
+    if (
+      cgroups.length > 0 && cgroups.every(({ path }) => listProcesses(thread, path).length === 0)
+    ) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /** runtime.md, "Lifecycle": a failing poststop hook is logged, all others run, and delete succeeds all the same. */
