@@ -1,5 +1,4 @@
 import type { Carriers, Remote } from "../../ffi/remote.ts";
-import type { Call } from "../../ffi/call.ts";
 import type { Pidfd } from "../../ffi/pidfd.ts";
 import { close } from "../../ffi/syscalls/file.ts";
 import { setns } from "../../ffi/syscalls/namespace.ts";
@@ -58,14 +57,13 @@ export function joinContainer(carriers: Carriers, joining: Joining): Joined {
   try {
     prepareOuter(carriers, outer, process, preserveFds);
     const [there = -1] = outer.give([init.fd]);
-    const calls: Call<unknown>[] = [
+    const [first]: unknown[] = outer.batch([
       ...(unified === undefined ? [] : [unified]),
       ...enterCalls(state.cgroups),
       // From birth on nobody in the container may look into it (CVE-2016-9962).
       prctl(PR.PR_SET_DUMPABLE, 0),
       setns(there, flags),
-    ];
-    const [first] = outer.batch(calls);
+    ]);
     const into = unified === undefined ? undefined : Number(first);
     stub = outer.clone("exec", {
       // Past 32 bits: an addition, not JavaScript's |.

@@ -26,6 +26,8 @@ Deno.test("COMMANDS accepts every command line that clients were seen to use", (
     "create --bundle B --pid-file P --console-socket S ID",
     "create --bundle B --pid-file P --no-new-keyring ID",
     "start ID",
+    "exec --process F --console-socket S --detach --pid-file P ID",
+    "exec --pid-file P --process F --detach --tty --console-socket S ID",
     "delete --force ID",
     "kill --all ID 9",
     "pause ID",
@@ -99,7 +101,10 @@ Deno.test("readGlobals() takes an empty --log and --trace for none", () => {
 
 Deno.test("unknownCommand() names the nearest command, or else all", () => {
   assertEquals(unknownCommand(["strat"]).message, 'unknown command "strat": did you mean start?');
-  assertStringIncludes(unknownCommand(["xyzzy"]).message, "the commands are create start state");
+  assertStringIncludes(
+    unknownCommand(["xyzzy"]).message,
+    "the commands are create start exec state",
+  );
 });
 
 Deno.test("unknownCommand() knows runc's commands that belay does not have", () => {
