@@ -1,5 +1,5 @@
 import { Arena } from "./arena.ts";
-import { Struct } from "./call.ts";
+import { Struct, tolerate } from "./call.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Carriers, Remote } from "./remote.ts";
 import { Thread } from "./thread.ts";
@@ -10,7 +10,7 @@ import { stubElf, stubMemfd } from "./stub_image.ts";
 import { addressOf, posixSpawn } from "./libc.ts";
 import { isSyscallError, SyscallError } from "./syscall_error.ts";
 import { connect, SOCK, socket, socketpair } from "./syscalls/socket.ts";
-import { close, fchmod, openat, write } from "./syscalls/file.ts";
+import { close, fchmod, mkdirat, openat, write } from "./syscalls/file.ts";
 import { AT_FDCWD, O, O_TMPFILE } from "./abi/file_flags.ts";
 import { ERRNO } from "./abi/errno.ts";
 
@@ -99,6 +99,8 @@ export class Host implements Carriers {
 
   /** The stub in a file without a name: nothing to clean up, whatever happens. Its descriptor, read-only. */
   #file(): number {
+    // Commands that keep no state have not made it.
+    this.thread.call(tolerate(mkdirat(AT_FDCWD, this.root, 0o700), ["EEXIST"], "it is there"));
     const writer = this.thread.call(openat(AT_FDCWD, this.root, O_TMPFILE | O.O_RDWR, 0o500));
     try {
       this.thread.call(write(writer, stubElf()));

@@ -24,9 +24,9 @@ const AT_ONCE = 50;
  * @throws CommandError when a name is taken, SyscallError.
  */
 export function addNetns(carriers: Carriers, names: readonly string[], log: Logger): NamedNetns[] {
-  using maker = new NetNamespaceMaker(carriers);
   const added: NamedNetns[] = [];
   try {
+    using maker = new NetNamespaceMaker(carriers);
     for (let at = 0; at < names.length; at += AT_ONCE) {
       addSome(carriers, maker, names.slice(at, at + AT_ONCE), added);
     }

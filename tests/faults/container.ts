@@ -1,28 +1,14 @@
-// The one container of a walk, and belay's commands on it, in this very process.
-import { main } from "../../main.ts";
+// A container in its walk: belay's commands on it, in this very process.
 import { Host } from "../../ffi/host.ts";
-import { observe } from "../../ffi/observer.ts";
 import { reopen } from "../../ffi/identity.ts";
 import { seeContainer, type Status } from "../../runtime/container/status.ts";
-import { useCarriers } from "../../runtime/commands/host_carriers.ts";
 import { defaultSpec } from "../../runtime/spec/default_spec.ts";
 import { StateDir } from "../../runtime/state/state_dir.ts";
-import { type Deed, type Hit, Injector } from "./injector.ts";
-import type { Names, Scenario, Step } from "./scenarios.ts";
-
-/** How a command ended. */
-export interface Outcome {
-  readonly code: number;
-  /** What it told in its log. */
-  readonly message: string;
-  /** The system calls that it made. */
-  readonly calls: number;
-  /** Where the fault was injected, if it was. */
-  readonly hit: Hit | undefined;
-}
+import type { ContainerStep, Names, Scenario } from "./scenarios.ts";
+import { Subject } from "./subject.ts";
 
 /** What came before a command for it to make sense. */
-const BEFORE: Readonly<Record<Step, readonly Step[]>> = {
+const BEFORE: Readonly<Record<ContainerStep, readonly ContainerStep[]>> = {
   "create": [],
   "start": ["create"],
   "kill": ["create", "start"],
@@ -31,16 +17,15 @@ const BEFORE: Readonly<Record<Step, readonly Step[]>> = {
   "run": [],
 };
 
-export class Container {
+/** The one container of a walk. */
+export class Container extends Subject {
   readonly id: string;
-  readonly root: string;
-  readonly #log: string;
+  readonly warmUp = "run";
   readonly #bundles: Readonly<Record<"sleep" | "true", string>>;
 
   constructor(private readonly scenario: Scenario, private readonly names: Names) {
+    super(names);
     this.id = names.mark;
-    this.root = `${names.home}/state`;
-    this.#log = `${names.home}/log`;
     makeRootfs(`${names.home}/rootfs`);
     this.#bundles = {
       sleep: this.#bundle("sleep", ["/bin/sleep", "1000"], scenario),
@@ -55,18 +40,12 @@ export class Container {
     const spec: any = defaultSpec();
     spec.root.path = `${this.names.home}/rootfs`;
     Object.assign(spec.process, { args, terminal: false });
-    scenario.change(spec, this.names);
+    scenario.change?.(spec, this.names);
     Deno.writeTextFileSync(`${bundle}/config.json`, JSON.stringify(spec));
     return bundle;
   }
 
-  /** The command line of a step, without belay's name. */
-  args(step: Step): string[] {
-    const globals = ["--root", this.root, "--log", this.#log, "--log-format", "json"];
-    return [...globals, ...this.#command(step)];
-  }
-
-  #command(step: Step): string[] {
+  protected override command(step: ContainerStep): string[] {
     switch (step) {
       case "create": {
         const console = this.scenario.terminal ? ["--console-socket", this.consoleSocket] : [];
@@ -92,37 +71,49 @@ export class Container {
     return `${this.names.home}/pid`;
   }
 
-  /** Runs a step in this process; at call `k`, if not 0, something happens. */
-  async run(step: Step, k = 0, deed: Deed = "EIO"): Promise<Outcome> {
-    Deno.writeTextFileSync(this.#log, "");
-    useCarriers(new Host(this.root)); // a fresh one has not made the stub's memfd yet
-    const injector = new Injector(k, deed);
-    observe(injector);
-    let code;
-    try {
-      code = await main(this.args(step));
-    } finally {
-      observe(undefined);
-    }
-    return { code, message: this.log(), calls: injector.made, hit: injector.hit };
-  }
-
-  /** What the last command logged. */
-  log(): string {
-    const lines = Deno.readTextFileSync(this.#log).split("\n").filter((line) => line !== "");
-    return lines.map((line) => {
-      const { level, msg } = JSON.parse(line);
-      return `${level}: ${msg}`;
-    }).join("\n");
-  }
-
-  /** Brings the container to where a step makes sense. */
-  async prepare(step: Step): Promise<void> {
+  /** @inheritdoc */
+  override async prepare(step: ContainerStep): Promise<void> {
     for (const each of BEFORE[step]) {
       const { code, message } = await this.run(each);
       if (code !== 0) throw new Error(`${each}, without a fault: ${message}`);
       if (each === "kill") this.waitUntilStopped();
     }
+  }
+
+  /** @inheritdoc */
+  override async worked(step: ContainerStep): Promise<string[]> {
+    const status = this.status();
+    switch (step) {
+      case "create": {
+        if (status !== "created") return [`create succeeded, and the container is ${status}`];
+        const { code, message } = await this.run("start");
+        return code === 0 ? [] : [`create succeeded, start then failed: ${message}`];
+      }
+      case "start":
+        return status === "running" ? [] : [`start succeeded, and the container is ${status}`];
+      case "kill":
+        this.waitUntilStopped();
+        return [];
+      default:
+        return status === undefined ? [] : [`it succeeded, and the container is ${status}`];
+    }
+  }
+
+  /** @inheritdoc */
+  override failed(step: ContainerStep, message: string): string[] {
+    const status = this.status();
+    if (step !== "create" || status === undefined) return [];
+    return [`create failed, and left a container that is ${status}: ${message}`];
+  }
+
+  /** @inheritdoc */
+  override async cleanUp(): Promise<string[]> {
+    if (this.status() === undefined) return [];
+    const problems: string[] = [];
+    const { code, message } = await this.run("delete --force");
+    if (code !== 0) problems.push(`delete --force failed: ${message}`);
+    if (this.status() !== undefined) problems.push("delete --force left a container");
+    return problems;
   }
 
   /** Waits for the container's first process to end. */

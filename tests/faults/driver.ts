@@ -2,10 +2,12 @@
 // finds goes to standard output, one JSON object a line.
 import type { ErrnoName } from "../../ffi/abi/errno.ts";
 import { type Census, census, cgroupDirectories, descendants, MARK, sleep } from "../e2e/census.ts";
-import { Container, type Outcome } from "./container.ts";
+import { Container } from "./container.ts";
 import { type Deed, ERRNOS, type Hit } from "./injector.ts";
 import { children, closeImages, difference, reap } from "./housekeeping.ts";
-import { SCENARIOS, type Step } from "./scenarios.ts";
+import { NetnsName } from "./netns_name.ts";
+import { type Names, type Scenario, SCENARIOS, type Step } from "./scenarios.ts";
+import type { Outcome, Subject } from "./subject.ts";
 import { silent } from "./tolerated.ts";
 import { unclear } from "./unclear.ts";
 
@@ -63,17 +65,17 @@ export async function walk(what: Walk): Promise<void> {
 class Walker {
   #before: Census | undefined;
 
-  private constructor(private readonly what: Walk, private readonly container: Container) {}
+  private constructor(private readonly what: Walk, private readonly subject: Subject) {}
 
   static async start(what: Walk): Promise<Walker> {
     const scenario = SCENARIOS.find(({ name }) => name === what.scenario);
     if (scenario === undefined) throw new Error(`no scenario ${what.scenario}`);
     const home = `${what.home}/${MARK}`;
     Deno.mkdirSync(home);
-    const container = new Container(scenario, { mark: MARK, home });
-    if (scenario.terminal) receiveTerminals(container.consoleSocket);
-    const walker = new Walker(what, container);
-    await walker.#clean("run"); // what Deno opens once and keeps is open from here on
+    openSignals();
+    const subject = makeSubject(scenario, { mark: MARK, home });
+    const walker = new Walker(what, subject);
+    await walker.#clean(subject.warmUp); // what Deno opens once and keeps is open from here on
     walker.#before = walker.#census();
     return walker;
   }
@@ -84,10 +86,11 @@ class Walker {
   }
 
   async #clean(step: Step): Promise<Outcome> {
-    await this.container.prepare(step);
-    const outcome = await this.container.run(step);
+    await this.subject.prepare(step);
+    const outcome = await this.subject.run(step);
     if (outcome.code !== 0) throw new Error(`${step}, without a fault: ${outcome.message}`);
-    await this.container.run("delete --force");
+    const problems = await this.subject.cleanUp();
+    if (problems.length > 0) throw new Error(`${step}, without a fault: ${problems.join("; ")}`);
     await this.#reapAll();
     return outcome;
   }
@@ -120,7 +123,7 @@ class Walker {
   async #point(k: number, deed: Deed): Promise<Report> {
     tell({ at: { k, deed } });
     const { step } = this.what;
-    await this.container.prepare(step);
+    await this.subject.prepare(step);
     const problems: string[] = [];
     if (deed === "kill") {
       const killed = await this.#kill(k);
@@ -129,11 +132,11 @@ class Walker {
       const hit = { executor: "", call: "", shown: "" };
       return { k, deed, ...(killed === true ? { hit } : {}), problems };
     }
-    const outcome = await this.container.run(step, k, deed);
+    const outcome = await this.subject.run(step, k, deed);
     const { hit, code } = outcome;
     if (hit !== undefined) {
       if (code === 0) {
-        problems.push(...silent(hit, deed, outcome.message), ...await this.#worked());
+        problems.push(...silent(hit, deed, outcome.message), ...await this.subject.worked(step));
       } else problems.push(...this.#failed(outcome, deed));
     }
     problems.push(...await this.#afterwards());
@@ -144,7 +147,7 @@ class Walker {
   async #kill(k: number): Promise<boolean | string> {
     const child = new Deno.Command(Deno.execPath(), {
       args: ["run", "--allow-all", "--no-lock", "--no-check", "--quiet", Deno.mainModule]
-        .concat(this.container.args(this.what.step)),
+        .concat(this.subject.args(this.what.step)),
       env: { BELAY_FAULT: JSON.stringify({ k, do: "kill" }) },
       ...{ stdin: "null", stdout: "null", stderr: "null" } as const,
     }).spawn();
@@ -153,47 +156,20 @@ class Walker {
     clearTimeout(timer);
     if (signal === "SIGKILL") return true;
     if (signal !== null) return "belay hung";
-    return code === 0 ? false : `belay failed: ${this.container.log()}`;
-  }
-
-  /** After success in spite of an error: it must be a whole one. */
-  async #worked(): Promise<string[]> {
-    const status = this.container.status();
-    switch (this.what.step) {
-      case "create": {
-        if (status !== "created") return [`create succeeded, and the container is ${status}`];
-        const { code, message } = await this.container.run("start");
-        return code === 0 ? [] : [`create succeeded, start then failed: ${message}`];
-      }
-      case "start":
-        return status === "running" ? [] : [`start succeeded, and the container is ${status}`];
-      case "kill":
-        this.container.waitUntilStopped();
-        return [];
-      default:
-        return status === undefined ? [] : [`it succeeded, and the container is ${status}`];
-    }
+    return code === 0 ? false : `belay failed: ${this.subject.log()}`;
   }
 
   #failed({ message, code, hit }: Outcome, errno: ErrnoName): string[] {
     const problems: string[] = [];
     if (code !== 1) problems.push(`exit code ${code}`);
     if (hit !== undefined) problems.push(...unclear(message, hit, errno));
-    const status = this.container.status();
-    if (this.what.step === "create" && status !== undefined) {
-      problems.push(`create failed, and left a container that is ${status}: ${message}`);
-    }
+    problems.push(...this.subject.failed(this.what.step, message));
     return problems;
   }
 
   /** Deletes what is visible, and counts. */
   async #afterwards(): Promise<string[]> {
-    const problems: string[] = [];
-    if (this.container.status() !== undefined) {
-      const { code, message } = await this.container.run("delete --force");
-      if (code !== 0) problems.push(`delete --force failed: ${message}`);
-      if (this.container.status() !== undefined) problems.push("delete --force left a container");
-    }
+    const problems = await this.subject.cleanUp();
     await this.#reapAll();
     const before = JSON.stringify(this.#before);
     const deadline = Date.now() + PATIENCE_MS;
@@ -229,7 +205,7 @@ class Walker {
       }
     }
     try {
-      Deno.removeSync(this.container.root, { recursive: true });
+      Deno.removeSync(this.subject.root, { recursive: true });
     } catch {
       // There is none, or something is mounted.
     }
@@ -237,7 +213,7 @@ class Walker {
 
   #census(): Census {
     closeImages();
-    return census(this.container.root);
+    return census(this.subject.root);
   }
 
   /** Reaps what has ended; this process adopts orphans. */
@@ -254,6 +230,20 @@ class Walker {
   remove(): void {
     Deno.removeSync(`${this.what.home}/${MARK}`, { recursive: true });
   }
+}
+
+/** A socket pair that Deno opens at the first signal that is listened for, or child that is waited for, and keeps. */
+function openSignals(): void {
+  const listener = () => {};
+  Deno.addSignalListener("SIGUSR2", listener);
+  Deno.removeSignalListener("SIGUSR2", listener);
+}
+
+function makeSubject(scenario: Scenario, names: Names): Subject {
+  if (scenario.subject === "netns") return new NetnsName(names);
+  const container = new Container(scenario, names);
+  if (scenario.terminal) receiveTerminals(container.consoleSocket);
+  return container;
 }
 
 async function receiveTerminals(path: string): Promise<void> {

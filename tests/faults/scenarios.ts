@@ -1,11 +1,23 @@
 // The containers that the sweep makes. Each stands for code that the others do not reach.
 
-/** What a command line is swept for. */
-export type Step = "create" | "start" | "kill" | "delete" | "delete --force" | "run";
+/** What a command line is swept for: on a container. */
+export type ContainerStep = "create" | "start" | "kill" | "delete" | "delete --force" | "run";
+/** On network namespaces with names. */
+export type NetnsStep = "netns add" | "netns add --count" | "netns delete" | "netns repair";
+/** On anything. */
+export type Step = ContainerStep | NetnsStep;
 
-export const STEPS: readonly Step[] = [
+const STEPS: readonly ContainerStep[] = [
   ...["create", "start", "kill", "delete", "delete --force", "run"] as const,
 ];
+const NETNS_STEPS: readonly NetnsStep[] = [
+  ...["netns add", "netns add --count", "netns delete", "netns repair"] as const,
+];
+
+/** What is swept in a scenario. */
+export function stepsOf({ subject }: Scenario): readonly Step[] {
+  return subject === "netns" ? NETNS_STEPS : STEPS;
+}
 
 // deno-lint-ignore no-explicit-any -- JSON that is changed here and there
 type AnySpec = any;
@@ -18,13 +30,15 @@ export interface Names {
   readonly home: string;
 }
 
-/** One kind of container. */
+/** One kind of container, or of what else commands are about. */
 export interface Scenario {
   readonly name: string;
+  /** Absent: a container. */
+  readonly subject?: "netns";
   /** The world that the walk needs: a shell command in a mount namespace of its own, before it. */
   readonly world?: string;
-  /** Changes the default configuration. */
-  change(spec: AnySpec, names: Names): void;
+  /** Changes the default configuration of a container. */
+  change?(spec: AnySpec, names: Names): void;
   /** `create` gets a `--console-socket`. */
   readonly terminal?: true;
 }
@@ -88,5 +102,11 @@ export const SCENARIOS: readonly Scenario[] = [
       spec.linux.cgroupsPath = `/${mark}/container`;
       spec.linux.namespaces.push({ type: "cgroup" });
     },
+  },
+  // As on a machine that systemd has just started: /run is shared, and there is no /run/netns.
+  {
+    name: "netns",
+    subject: "netns",
+    world: "mount -t tmpfs tmpfs /run && mount --make-shared /run",
   },
 ];

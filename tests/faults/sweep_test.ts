@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { noFile, notRoot, testUnless } from "../skip.ts";
 import type { Report, Sum, Walk } from "./driver.ts";
-import { type Scenario, SCENARIOS, STEPS } from "./scenarios.ts";
+import { type Scenario, SCENARIOS, stepsOf } from "./scenarios.ts";
 
 const all = Deno.env.get("BELAY_SWEEP") === "all";
 const seed = Number(
@@ -30,7 +30,7 @@ for (const scenario of SCENARIOS) {
       await Deno.chmod(home, 0o755);
       try {
         const program = await bundle(home);
-        const walks = STEPS.flatMap((step) =>
+        const walks = stepsOf(scenario).flatMap((step) =>
           (["kills", "errors"] as const).map((mode) => ({
             ...{ scenario: scenario.name, step, mode, home, seed, all, stride: STRIDE },
           }))
@@ -95,6 +95,7 @@ async function swept(program: string, scenario: Scenario, walk: Walk): Promise<s
   for await (const line of lines(child.stdout)) {
     clearTimeout(timer);
     timer = setTimeout(() => child.kill("SIGKILL"), SILENCE_MS);
+    if (!line.startsWith("{")) continue; // what the command itself prints
     const said: Report & { at?: typeof at } & Partial<Sum> = JSON.parse(line);
     if (said.at !== undefined) at = said.at;
     else if (said.calls !== undefined) sum = said as Sum;
