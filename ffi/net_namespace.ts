@@ -1,3 +1,4 @@
+import type { Kernel } from "./kernel.ts";
 import type { Carriers, Remote } from "./remote.ts";
 import { unshare } from "./syscalls/namespace.ts";
 import { openNamespace } from "./process_namespaces.ts";
@@ -21,6 +22,11 @@ export class NetNamespaceMaker implements Disposable {
   make(): number {
     this.#stub.call(unshare(CLONE.CLONE_NEWNET));
     return openNamespace(this.carriers.thread, this.#stub.pidfd, "net");
+  }
+
+  /** Who is in the last one that was made, to make calls there: a process of one thread, which is nowhere else. */
+  get inside(): Kernel {
+    return this.#stub;
   }
 
   /** Ends the process. */

@@ -18,7 +18,17 @@ export const NETNS_COMMANDS: readonly Command[] = [
     summary: "make a network namespace with a name",
     usage: NAME,
     description: "It is below /run/netns, where `ip netns` finds it, too.",
-    flags: [COUNT, JSON_FLAG],
+    flags: [
+      {
+        name: "veth",
+        value: "HOST[:INSIDE]",
+        help: "with a link from here (HOST) to there (INSIDE; default: eth0), both ends up",
+      },
+      { name: "host-address", value: "ADDRESS/PREFIX", help: "the address of the end here" },
+      { name: "address", value: "ADDRESS/PREFIX", help: "the address of the end there" },
+      { ...COUNT, help: "N of them, with 1 to N behind the name, and behind HOST" },
+      JSON_FLAG,
+    ],
     flagsAnywhere: true,
     args: { min: 1, max: 1 },
     load: () => import("../commands/netns/add.ts"),

@@ -7,6 +7,7 @@ import type { Logger } from "../log/logger.ts";
 import { NETNS_DIR, NetnsDirectory } from "./netns_directory.ts";
 import { publishNetns } from "./publish_netns.ts";
 import { removeEntry } from "./remove_netns.ts";
+import { makeVeth, type Veth } from "./veth.ts";
 
 /** A network namespace with a name, as programs are told of it. */
 export interface NamedNetns {
@@ -14,6 +15,14 @@ export interface NamedNetns {
   /** The namespace's inode: what `readlink /proc/PID/ns/net` shows. */
   readonly netns: number;
   readonly path: string;
+  /** The names of its link's two ends, with `--veth`. */
+  readonly veth?: { readonly host: string; readonly inside: string };
+}
+
+/** A network namespace that is wanted. */
+export interface WantedNetns {
+  readonly name: string;
+  readonly veth?: Veth;
 }
 
 /** As many are made before they are given names: while the lock is held nothing waits for the network stack. */
@@ -23,12 +32,16 @@ const AT_ONCE = 50;
  * Makes network namespaces and gives them names: all of them, or none.
  * @throws CommandError when a name is taken, SyscallError.
  */
-export function addNetns(carriers: Carriers, names: readonly string[], log: Logger): NamedNetns[] {
+export function addNetns(
+  carriers: Carriers,
+  wanted: readonly WantedNetns[],
+  log: Logger,
+): NamedNetns[] {
   const added: NamedNetns[] = [];
   try {
     using maker = new NetNamespaceMaker(carriers);
-    for (let at = 0; at < names.length; at += AT_ONCE) {
-      addSome(carriers, maker, names.slice(at, at + AT_ONCE), added);
+    for (let at = 0; at < wanted.length; at += AT_ONCE) {
+      addSome(carriers, maker, wanted.slice(at, at + AT_ONCE), added);
     }
     return added;
   } catch (error) {
@@ -40,23 +53,27 @@ export function addNetns(carriers: Carriers, names: readonly string[], log: Logg
 function addSome(
   { thread }: Carriers,
   maker: NetNamespaceMaker,
-  names: readonly string[],
+  wanted: readonly WantedNetns[],
   added: NamedNetns[],
 ): void {
-  const made: { name: string; fd: number; netns: number }[] = [];
+  const made: number[] = [];
   try {
-    for (const name of names) {
+    for (const { veth } of wanted) {
       const fd = maker.make();
-      made.push({ name, fd, netns: 0 });
+      made.push(fd);
+      if (veth !== undefined) makeVeth(thread, maker.inside, fd, veth);
     }
-    const stats = thread.batch(made.map(({ fd }) => statx(fd, "", AT.AT_EMPTY_PATH)));
+    const stats = thread.batch(made.map((fd) => statx(fd, "", AT.AT_EMPTY_PATH)));
     using directory = NetnsDirectory.prepared(thread);
-    for (const [i, { name, fd }] of made.entries()) {
-      publishNetns(thread, directory, name, fd);
-      added.push({ name, netns: Number(stats[i]?.ino), path: `${NETNS_DIR}/${name}` });
+    for (const [i, { name, veth }] of wanted.entries()) {
+      publishNetns(thread, directory, name, made[i] ?? -1);
+      added.push({
+        ...{ name, netns: Number(stats[i]?.ino), path: `${NETNS_DIR}/${name}` },
+        ...(veth === undefined ? {} : { veth: { host: veth.host, inside: veth.inside } }),
+      });
     }
   } finally {
-    for (const { fd } of made) thread.call(close(fd));
+    for (const fd of made) thread.call(close(fd));
   }
 }
 

@@ -24,26 +24,34 @@ const LONGEST_MS = 600_000;
 
 /** A shell that holds the mount namespace; scripts enter it. */
 export class NetnsWorld {
-  private constructor(private readonly world: World, private readonly holder: Running) {}
+  private constructor(
+    private readonly world: World,
+    private readonly holder: Running,
+    private readonly net: boolean,
+  ) {}
 
-  /** Makes it. It ends with `end()`, or when the test does. */
-  static async start(world: World, propagation: Propagation = "private"): Promise<NetnsWorld> {
+  /** Makes it, with a network namespace of its own on demand. It ends with `end()`, or when the test does. */
+  static async start(
+    world: World,
+    propagation: Propagation = "private",
+    { net = false }: { readonly net?: boolean } = {},
+  ): Promise<NetnsWorld> {
     const setUp = [
       "mount --make-rprivate /",
       "mount -t tmpfs -o mode=755 tmpfs /run",
       ...(propagation === "shared" ? ["mount --make-shared /run"] : []),
+      ...(net ? ["ip link set lo up"] : []),
       "echo ready",
       "exec sleep 1000",
     ].join(" && ");
-    const holder = world.start(["unshare", "--mount", "sh", "-c", setUp], {
-      timeoutMs: LONGEST_MS,
-    });
+    const apart = ["unshare", "--mount", ...(net ? ["--net"] : [])];
+    const holder = world.start([...apart, "sh", "-c", setUp], { timeoutMs: LONGEST_MS });
     const deadline = Date.now() + 20_000;
     while (holder.stdout() !== "ready\n") {
       if (Date.now() > deadline) throw new Error(`no mount namespace: ${holder.stderr()}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    return new NetnsWorld(world, holder);
+    return new NetnsWorld(world, holder, net);
   }
 
   /** Starts a program in it. */
@@ -119,6 +127,8 @@ export class NetnsWorld {
 
   /** What stands before a command line to enter it. */
   get entering(): readonly string[] {
-    return ["nsenter", `--mount=/proc/${this.holder.pid}/ns/mnt`, "--wd=/", "--"];
+    const { pid } = this.holder;
+    const net = this.net ? [`--net=/proc/${pid}/ns/net`] : [];
+    return ["nsenter", `--mount=/proc/${pid}/ns/mnt`, ...net, "--wd=/", "--"];
   }
 }

@@ -47,6 +47,7 @@ export interface Sum {
 }
 
 const PATIENCE_MS = 2000;
+const SETTLING_MS = 30;
 
 /** Walks. */
 export async function walk(what: Walk): Promise<void> {
@@ -76,7 +77,7 @@ class Walker {
     const subject = makeSubject(scenario, { mark: MARK, home });
     const walker = new Walker(what, subject);
     await walker.#clean(subject.warmUp); // what Deno opens once and keeps is open from here on
-    walker.#before = walker.#census();
+    walker.#before = await walker.#settled();
     return walker;
   }
 
@@ -208,6 +209,16 @@ class Walker {
       Deno.removeSync(this.subject.root, { recursive: true });
     } catch {
       // There is none, or something is mounted.
+    }
+  }
+
+  /** A census that stays the same: Deno closes some of what the warm-up opened a little later. */
+  async #settled(): Promise<Census> {
+    for (let last = this.#census();;) {
+      await sleep(SETTLING_MS);
+      const now = this.#census();
+      if (JSON.stringify(now) === JSON.stringify(last)) return now;
+      last = now;
     }
   }
 

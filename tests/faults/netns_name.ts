@@ -30,6 +30,8 @@ export class NetnsName extends Subject {
         return ["netns", "add", this.name];
       case "netns add --count":
         return ["netns", "add", "--count", String(COUNT), this.name];
+      case "netns add --veth":
+        return ["netns", "add", "--veth", this.name, "--address", "192.0.2.1/24", this.name];
       case "netns delete":
         return ["netns", "delete", this.name];
       case "netns repair":
@@ -39,7 +41,7 @@ export class NetnsName extends Subject {
 
   /** @inheritdoc */
   override async prepare(step: NetnsStep): Promise<void> {
-    if (step === "netns add" || step === "netns add --count") return;
+    if (step.startsWith("netns add")) return;
     const { code, message } = await this.run("netns add");
     if (code !== 0) throw new Error(`netns add, without a fault: ${message}`);
     // What an add leaves that is killed between its two last calls.
@@ -48,10 +50,10 @@ export class NetnsName extends Subject {
 
   /** @inheritdoc */
   override worked(step: NetnsStep): string[] {
-    const wanted = step === "netns add"
-      ? [this.name]
-      : step === "netns add --count"
+    const wanted = step === "netns add --count"
       ? Array.from({ length: COUNT }, (_, i) => `${this.name}${i + 1}`)
+      : step.startsWith("netns add")
+      ? [this.name]
       : [];
     const { entries, mounted } = this.#look();
     const is = JSON.stringify([entries, mounted]);

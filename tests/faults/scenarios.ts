@@ -3,7 +3,12 @@
 /** What a command line is swept for: on a container. */
 export type ContainerStep = "create" | "start" | "kill" | "delete" | "delete --force" | "run";
 /** On network namespaces with names. */
-export type NetnsStep = "netns add" | "netns add --count" | "netns delete" | "netns repair";
+export type NetnsStep =
+  | "netns add"
+  | "netns add --count"
+  | "netns add --veth"
+  | "netns delete"
+  | "netns repair";
 /** On anything. */
 export type Step = ContainerStep | NetnsStep;
 
@@ -11,7 +16,8 @@ const STEPS: readonly ContainerStep[] = [
   ...["create", "start", "kill", "delete", "delete --force", "run"] as const,
 ];
 const NETNS_STEPS: readonly NetnsStep[] = [
-  ...["netns add", "netns add --count", "netns delete", "netns repair"] as const,
+  ...["netns add", "netns add --count", "netns add --veth", "netns delete"] as const,
+  "netns repair",
 ];
 
 /** What is swept in a scenario. */
@@ -103,10 +109,11 @@ export const SCENARIOS: readonly Scenario[] = [
       spec.linux.namespaces.push({ type: "cgroup" });
     },
   },
-  // As on a machine that systemd has just started: /run is shared, and there is no /run/netns.
   {
     name: "netns",
     subject: "netns",
-    world: "mount -t tmpfs tmpfs /run && mount --make-shared /run",
+    // As on a machine that systemd has just started: /run is shared, and there is no /run/netns. Links are made, too.
+    world: "mount -t tmpfs tmpfs /run && mount --make-shared /run && " +
+      `exec unshare --net sh -c 'mount -t sysfs sysfs /sys && exec "$@"' sh "$@"`,
   },
 ];

@@ -28,6 +28,10 @@ const TOLERATED: readonly Tolerated[] = [
     errnos: ["EPERM"],
     why: "the way to the root directory may be closed in a user namespace: attached at / then",
   },
+  {
+    shown: /^setsockopt\(\S+ SOL_NETLINK, NETLINK_/,
+    why: "without them the kernel answers in numbers, and with more than was asked for",
+  },
   { shown: /^keyctl\(/, errnos: ["ENOSYS"], why: "a kernel without keyrings has none to share" },
   { shown: /^mknodat\(/, errnos: ["EPERM"], why: "bound from the host instead" },
   { shown: /^fchown\(/, errnos: ["EPERM"], why: "standard descriptors work without it" },
