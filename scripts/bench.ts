@@ -1,11 +1,11 @@
 /**
  * `deno task bench`: belay beside runc and crun, as ratios of medians of one run, in turns.
  *
- * Usage: deno run -A scripts/bench.ts [--rounds N] [--json] [--only PART]
+ * Usage: deno run -A scripts/bench.ts [--rounds N] [--only=PART[,PART]] [--json]
  *
+ *   --only=PART containers, netns, netns-list, ...: those in tests/bench/sections; all of them by default
  *   --rounds N  how often each thing is measured (default: 30, least: 20)
  *   --json      the numbers for programs, on standard output
- *   --only PART `containers`, or `netns-list`: `belay netns list` beside lsns
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { belays, peers, removeLauncher, type Runtime } from "../tests/bench/contestants.ts";
@@ -19,7 +19,7 @@ import {
   residentInit,
 } from "../tests/bench/rounds.ts";
 import type { Row } from "../tests/bench/rounds.ts";
-import { benchNetnsList } from "../tests/bench/netns_list.ts";
+import type { Measurement, Section, Verdict } from "../tests/bench/section.ts";
 import { needs } from "./needs.ts";
 import { step } from "./step.ts";
 
@@ -27,21 +27,20 @@ const LEAST_ROUNDS = 20;
 /** On a hybrid host crun 1.8 takes this for its cgroup2, finds no controllers there, and refuses. */
 const UNIFIED = "/sys/fs/cgroup/unified";
 
-/** A bound of issue 3, section 6. */
-interface Verdict {
-  readonly what: string;
-  readonly measured: string;
-  readonly bound: string;
-  readonly met: boolean | undefined;
-}
+const CONTAINERS = "containers";
+const SECTIONS = new URL("../tests/bench/sections/", import.meta.url);
 
-async function bench(scratch: string, rounds: number, runtimes: Runtime[]) {
-  const [launcher, ...others] = await belays(scratch);
+async function benchContainers(
+  scratch: string,
+  rounds: number,
+  ours: readonly Runtime[],
+  runtimes: Runtime[],
+) {
+  const [launcher] = ours;
   if (launcher === undefined) throw new Error("nothing was built");
-  const ours = [launcher, ...others];
   const rivals = await peers(scratch, ["runc", "crun"]);
   const [runc, crun] = ["runc", "crun"].map((name) => rivals.find((r) => r.name.startsWith(name)));
-  runtimes.push(...ours, ...rivals);
+  runtimes.push(...rivals);
   const withRunc = [...ours, ...(runc === undefined ? [] : [runc])];
   const hybrid = await isDirectory(UNIFIED);
 
@@ -66,23 +65,6 @@ async function bench(scratch: string, rounds: number, runtimes: Runtime[]) {
     kb: residentInit(apart, runtime, slow),
   }));
   return { run, life, besideCrun, resident, verdicts: judge(ours, runc, { run, life, resident }) };
-}
-
-/** Issue 4, section 6. */
-async function benchNetns(scratch: string, rounds: number, runtimes: Runtime[]) {
-  const ours = await belays(scratch);
-  runtimes.push(...ours);
-  using meter = new Meter();
-  const rows = await step(
-    `netns list of 200 namespaces and 10,000 descriptors, ${rounds} rounds`,
-    () => benchNetnsList(meter, ours, scratch, rounds),
-  );
-  const lsns = rows.at(-1)?.ms ?? NaN;
-  const verdicts = rows.slice(0, -1).map(({ name, ms }): Verdict => ({
-    ...{ what: `${name}: netns list beside lsns`, measured: `${(ms / lsns).toFixed(2)} ×` },
-    ...{ bound: "≤ 3 ×, finding more", met: ms / lsns <= 3 },
-  }));
-  return { netnsList: rows, verdicts };
 }
 
 function judge(
@@ -138,12 +120,19 @@ function judge(
   });
 }
 
-function print({ run, life, besideCrun, resident }: Awaited<ReturnType<typeof bench>>) {
+function printContainers(
+  { run, life, besideCrun, resident }: Awaited<ReturnType<typeof benchContainers>>,
+) {
   timesTable("run of /bin/true, default spec", run, "runc");
   timesTable("create + start + state + delete", life, "runc");
   if (besideCrun.length > 0) timesTable("run of /bin/true beside crun", besideCrun, "crun");
   console.log("\na created container's first process, resident");
   table(resident.map(({ name, kb }) => [name, `${kb} kB`]));
+}
+
+function printMeasurement({ title, table: rows }: Measurement): void {
+  console.log(`\n${title}`);
+  table(rows);
 }
 
 function printVerdicts(verdicts: readonly Verdict[]): void {
@@ -154,6 +143,41 @@ function printVerdicts(verdicts: readonly Verdict[]): void {
       ...[what, measured, bound, met === undefined ? "" : met ? "met" : "NOT MET"],
     ]),
   ]);
+}
+
+/** The modules in tests/bench/sections, of which `only` names some. @throws Error for a name that is none. */
+async function sections(only: readonly string[] | undefined): Promise<Section[]> {
+  const files = [...Deno.readDirSync(SECTIONS)].map(({ name }) => name)
+    .filter((name) => name.endsWith(".ts")).sort();
+  const all = await Promise.all(
+    files.map(async (name) => (await import(new URL(name, SECTIONS).href)).section as Section),
+  );
+  const names = [CONTAINERS, ...all.map(({ name }) => name)];
+  const unknown = only?.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new Error(`--only ${unknown}: there are ${names.join(", ")}`);
+  return only === undefined ? all : all.filter(({ name }) => only.includes(name));
+}
+
+/** All that is asked for: the containers, which are this module's own, and the sections. */
+async function bench(
+  only: readonly string[] | undefined,
+  scratch: string,
+  rounds: number,
+  runtimes: Runtime[],
+) {
+  const chosen = await sections(only);
+  for (const { needs: packages } of chosen) if (packages !== undefined) await needs(packages);
+  const ours = await belays(scratch);
+  runtimes.push(...ours);
+  const containers = only === undefined || only.includes(CONTAINERS)
+    ? await benchContainers(scratch, rounds, ours, runtimes)
+    : undefined;
+  const measurements: Measurement[] = [];
+  for (const { what, run } of chosen) {
+    measurements.push(...await step(what, () => run({ ours, scratch, rounds })));
+  }
+  const verdicts = [containers?.verdicts ?? [], measurements.flatMap((each) => each.verdicts)];
+  return { ...containers, measurements, verdicts: verdicts.flat() };
 }
 
 function timesTable(title: string, rows: readonly Row[], rival: string): void {
@@ -192,12 +216,6 @@ if (!(rounds >= LEAST_ROUNDS)) {
   console.error(`bench: --rounds: at least ${LEAST_ROUNDS}, else the median says nothing`);
   Deno.exit(1);
 }
-const PARTS = ["containers", "netns-list"];
-const { only } = args;
-if (only !== undefined && !PARTS.includes(String(only))) {
-  console.error(`bench: --only: one of ${PARTS.join(", ")}`);
-  Deno.exit(1);
-}
 await needs({
   "busybox-static": "what the containers run",
   "runc": "the runtime to compare with",
@@ -217,16 +235,15 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => leave().finally(() => Deno.exit(130)));
 }
 try {
-  const containers = only === "netns-list" ? undefined : await bench(scratch, rounds, runtimes);
-  const netns = only === "containers" ? undefined : await benchNetns(scratch, rounds, runtimes);
-  const verdicts = [...containers?.verdicts ?? [], ...netns?.verdicts ?? []];
-  if (args["json"] === true) {
-    write(JSON.stringify({ rounds, ...containers, ...netns, verdicts }, null, 2));
-  } else {
-    if (containers !== undefined) print(containers);
-    if (netns !== undefined) {
-      timesTable("netns list, 200 namespaces, 10,000 descriptors", netns.netnsList, "lsns");
+  const only = args["only"] === undefined ? undefined : String(args["only"]).split(",");
+  const results = await bench(only, scratch, rounds, runtimes);
+  if (args["json"] === true) write(JSON.stringify({ rounds, ...results }, null, 2));
+  else {
+    const { run, life, besideCrun, resident, measurements, verdicts } = results;
+    if (run && life && besideCrun && resident) {
+      printContainers({ run, life, besideCrun, resident, verdicts });
     }
+    measurements.forEach(printMeasurement);
     printVerdicts(verdicts);
   }
 } finally {

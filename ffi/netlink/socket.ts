@@ -55,19 +55,19 @@ export class NetlinkSocket implements Disposable {
 
   /** Opens one where the kernel's thread is. @throws SyscallError */
   static open(kernel: Kernel): NetlinkSocket {
-    const opened = netlinkSocket();
-    const [fd, timeout] = kernel.batch([
-      opened,
-      attempt(receiveTimeout(opened, ANSWER_TIMEOUT_MS)),
-      // Kernels that do not know these answer all the same: in numbers, and with more than was asked for.
-      ...wantWords(opened).map(attempt),
-      attempt(wantStrict(opened)),
-    ]);
-    if (timeout instanceof SyscallError) {
-      kernel.call(close(fd));
-      throw timeout;
+    const socket = new NetlinkSocket(kernel, kernel.call(netlinkSocket()));
+    try {
+      kernel.batch([
+        receiveTimeout(socket.fd, ANSWER_TIMEOUT_MS),
+        // Kernels that do not know these answer all the same: in numbers, and with more than was asked for.
+        ...wantWords(socket.fd).map(attempt),
+        attempt(wantStrict(socket.fd)),
+      ]);
+      return socket;
+    } catch (error) {
+      socket[Symbol.dispose]();
+      throw error;
     }
-    return new NetlinkSocket(kernel, fd);
   }
 
   /** Has something done. @throws NetlinkError */
