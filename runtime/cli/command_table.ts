@@ -6,6 +6,12 @@ import { USERNS_COMMANDS } from "./userns_commands.ts";
 
 const ID = "<container-id>";
 
+const PIDFD_SOCKET: Flag = {
+  name: "pidfd-socket",
+  value: "SOCKET",
+  help: "send a pidfd of the process to this unix socket",
+};
+
 const BUNDLE: Flag = {
   name: "bundle",
   short: "b",
@@ -22,6 +28,7 @@ const CREATE_FLAGS: readonly Flag[] = [
     help: "send the master of the container's terminal to this unix socket",
   },
   { name: "pid-file", value: "FILE", help: "write the container's pid to FILE" },
+  PIDFD_SOCKET,
   {
     name: "no-pivot",
     help: "do not use pivot_root(2); for a rootfs on a ramdisk, and less secure",
@@ -100,6 +107,7 @@ export const COMMANDS: readonly Command[] = [
       },
       { name: "detach", short: "d", help: "do not wait for it" },
       { name: "pid-file", value: "FILE", help: "write its pid to FILE" },
+      PIDFD_SOCKET,
       { name: "process-label", value: "LABEL", help: "its SELinux label" },
       { name: "apparmor", value: "PROFILE", help: "its AppArmor profile" },
       { name: "no-new-privs", help: "it cannot gain privileges by execve(2)" },
@@ -122,6 +130,24 @@ export const COMMANDS: readonly Command[] = [
     args: { min: 1, max: Infinity },
     failure: 255,
     load: () => import("../commands/exec.ts"),
+  },
+  {
+    name: "ps",
+    summary: "list the processes of a container",
+    usage: `${ID} [ps options]`,
+    description: "The options are those of the host's ps(1); -ef when there are none.",
+    flags: [
+      {
+        name: "format",
+        short: "f",
+        value: "FORMAT",
+        default: "table",
+        choices: ["table", "json"],
+        help: "table or json",
+      },
+    ],
+    args: { min: 1, max: Infinity },
+    load: () => import("../commands/ps.ts"),
   },
   {
     name: "state",
@@ -279,6 +305,5 @@ export const MISSING_COMMANDS: readonly string[] = [
   "checkpoint",
   "events",
   "features",
-  "ps",
   "restore",
 ];

@@ -1,6 +1,7 @@
 import type { Run } from "../cli/command.ts";
 import { abandon, createContainer, leaveCreated } from "../container/create_container.ts";
 import { consoleSocketTerminal } from "../process/console_socket.ts";
+import { sendPidfd } from "../process/pidfd_socket.ts";
 import { writePidFile } from "../state/pid_file.ts";
 import { createRequest } from "./create_request.ts";
 import { hostCarriers } from "./host_carriers.ts";
@@ -13,6 +14,8 @@ export const run: Run = async (invocation) => {
   const created = await createContainer(carriers, createRequest(invocation, terminal), log);
   const { dir, init } = created;
   try {
+    const pidfdSocket = flags.string("pidfd-socket");
+    if (pidfdSocket !== undefined) sendPidfd(carriers.thread, pidfdSocket, init.pidfd, "standard");
     const pidFile = flags.string("pid-file");
     if (pidFile !== undefined) writePidFile(carriers.thread, pidFile, init.pidfd.pid);
     leaveCreated(carriers, created);

@@ -9,6 +9,7 @@ import { frozen } from "../container/frozen.ts";
 import { seeContainer } from "../container/status.ts";
 import { addedProcess } from "../process/added_process.ts";
 import { type Foreground, waitForProcess } from "../process/foreground.ts";
+import { sendPidfd } from "../process/pidfd_socket.ts";
 import { runTerminal } from "../process/terminal.ts";
 import { StateDir } from "../state/state_dir.ts";
 import { writePidFile } from "../state/pid_file.ts";
@@ -30,6 +31,7 @@ export const run: Run = async ({ globals, flags, args, log }) => {
   const process = await addedProcess(container.state.process, flags, argv, log);
   using terminal = runTerminal(thread, { detach, socket: flags.string("console-socket") });
   terminal.check(process);
+  const pidfdSocket = flags.string("pidfd-socket");
   let foreground: Foreground | undefined;
   let added: Pidfd | undefined;
   try {
@@ -37,6 +39,7 @@ export const run: Run = async ({ globals, flags, args, log }) => {
       ...{ process, terminal },
       ...passedDescriptors(flags),
       born(child) {
+        if (pidfdSocket !== undefined) sendPidfd(thread, pidfdSocket, child, "setns");
         if (detach) return;
         foreground = terminal.foreground();
         foreground.listen(child);

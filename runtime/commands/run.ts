@@ -3,6 +3,7 @@ import { abandon, createContainer } from "../container/create_container.ts";
 import { destroyContainer } from "../container/destroy_container.ts";
 import { runPoststart, startProcess } from "../container/start_process.ts";
 import { type Foreground, waitForProcess } from "../process/foreground.ts";
+import { sendPidfd } from "../process/pidfd_socket.ts";
 import { runTerminal } from "../process/terminal.ts";
 import { writePidFile } from "../state/pid_file.ts";
 import { createRequest } from "./create_request.ts";
@@ -25,6 +26,8 @@ export const run: Run = async (invocation) => {
   using _pidfd = init.pidfd;
   let foreground: Foreground | undefined;
   try {
+    const pidfdSocket = flags.string("pidfd-socket");
+    if (pidfdSocket !== undefined) sendPidfd(thread, pidfdSocket, init.pidfd, "standard");
     const pidFile = flags.string("pid-file");
     if (pidFile !== undefined) writePidFile(thread, pidFile, init.pidfd.pid);
     foreground = detach ? undefined : terminal.foreground();

@@ -2,74 +2,14 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Host } from "../../ffi/host.ts";
 import { close, fcntl, fstatfs, read, statx, write } from "../../ffi/syscalls/file.ts";
-import {
-  accept4,
-  bind,
-  DescriptorMessage,
-  listen,
-  SOCK,
-  socket,
-} from "../../ffi/syscalls/socket.ts";
-import { POLL, ppoll } from "../../ffi/syscalls/event.ts";
 import { getWindowSize, setWindowSize } from "../../ffi/syscalls/tty.ts";
 import { AT, F, FD_CLOEXEC, FS_MAGIC } from "../../ffi/abi/file_flags.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
 import { errorIn } from "./contained.ts";
+import { expectOutput, Receiver } from "./receiver.ts";
 import { type AnySpec, e2e, until, type World } from "./world.ts";
 
 const { thread } = new Host("/tmp");
-
-/** Somebody who listens for a terminal, as conmon and containerd's shim do. */
-class Receiver implements Disposable {
-  readonly path: string;
-  readonly #listening = thread.call(socket(SOCK.SOCK_STREAM));
-
-  constructor(world: World) {
-    this.path = `${world.dir}/console-${crypto.randomUUID().slice(0, 8)}`;
-    thread.batch([bind(this.#listening, this.path), listen(this.#listening, 1)]);
-  }
-
-  /** What was sent: one descriptor, and a text. */
-  take(): { master: number; text: string } {
-    ready(this.#listening);
-    const connection = thread.call(accept4(this.#listening));
-    ready(connection);
-    const [master, ...others] = thread.call(new DescriptorMessage(4).receive(connection));
-    assert(master !== undefined && others.length === 0);
-    // The first byte of the text came with the descriptor.
-    const rest = new TextDecoder().decode(thread.call(read(connection, 100)));
-    assertEquals(thread.call(read(connection, 100)).length, 0, "nothing more, and the end");
-    thread.call(close(connection));
-    return { master, text: rest };
-  }
-
-  /** Whether anybody has come. */
-  called(): boolean {
-    const [events] = thread.call(ppoll([{ fd: this.#listening, events: POLL.POLLIN }], 0));
-    return events !== 0;
-  }
-
-  [Symbol.dispose](): void {
-    thread.call(close(this.#listening));
-  }
-}
-
-function ready(fd: number): void {
-  const [events] = thread.call(ppoll([{ fd, events: POLL.POLLIN }], 10_000));
-  assert(events !== 0, "nothing came in 10 s");
-}
-
-/** Reads from a master until the text has come. */
-async function expectOutput(master: number, pattern: RegExp): Promise<string> {
-  let text = "";
-  return await until(`${pattern}`, () => {
-    const [events = 0] = thread.call(ppoll([{ fd: master, events: POLL.POLLIN }], 0));
-    if ((events & POLL.POLLIN) !== 0) {
-      text += new TextDecoder().decode(thread.call(read(master, 4096)));
-    }
-    return pattern.test(text) && text;
-  });
-}
 
 function withTerminal(
   world: World,
@@ -98,7 +38,7 @@ for (const command of ["create", "run --detach"]) {
       ...command.split(" "),
       ...["--console-socket", receiver.path, "--bundle", bundle, id],
     ]);
-    const { master, text } = receiver.take();
+    const { fd: master, text } = receiver.take();
     try {
       assertEquals(await create.ended, { code: 0, stdout: "", stderr: "" });
       assertEquals(text, "dev/ptmx");
@@ -146,7 +86,7 @@ e2e(
       bundle,
       id,
     ]);
-    const { master } = receiver.take();
+    const { fd: master } = receiver.take();
     await run.ended;
     assertEquals(thread.call(getWindowSize(master)), { rows: 40, columns: 132 });
     await expectOutput(master, /40 132/);
@@ -166,7 +106,7 @@ e2e("when the receiver closes the terminal, the program gets SIGHUP", async (wor
     "trap 'exit 3' HUP; echo ready; while :; do sleep 0.05; done",
   ]);
   const run = world.spawn(["run", "-d", "--console-socket", receiver.path, "--bundle", bundle, id]);
-  const { master } = receiver.take();
+  const { fd: master } = receiver.take();
   assertEquals((await run.ended).code, 0);
   await expectOutput(master, /ready/);
   thread.call(close(master));
@@ -251,6 +191,6 @@ e2e("a console socket's path may be longer than an address holds", async (world)
   ]);
   const ended = await create.ended;
   assertEquals([ended.code, ended.stderr], [0, ""]);
-  thread.call(close(receiver.take().master));
+  thread.call(close(receiver.take().fd));
   await world.ok(["delete", "--force", id]);
 });

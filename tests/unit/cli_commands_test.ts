@@ -26,6 +26,7 @@ Deno.test("COMMANDS accepts every command line that clients were seen to use", (
     "create --bundle B --pid-file P --console-socket S ID",
     "create --bundle B --pid-file P --no-new-keyring ID",
     "start ID",
+    "ps --format json ID",
     "exec --process F --console-socket S --detach --pid-file P ID",
     "exec --pid-file P --process F --detach --tty --console-socket S ID",
     "delete --force ID",
@@ -103,7 +104,7 @@ Deno.test("unknownCommand() names the nearest command, or else all", () => {
   assertEquals(unknownCommand(["strat"]).message, 'unknown command "strat": did you mean start?');
   assertStringIncludes(
     unknownCommand(["xyzzy"]).message,
-    "the commands are create start exec state",
+    "the commands are create start exec ps state",
   );
 });
 
