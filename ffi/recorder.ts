@@ -40,6 +40,7 @@ export type Script = (asked: Asked) => number | undefined;
 const OPENING: ReadonlySet<SyscallName> = new Set([
   ...["openat", "openat2", "open_tree", "fsopen", "fsmount", "socket", "accept4"] as const,
   ...["memfd_create", "pidfd_open", "open_by_handle_at", "epoll_create1", "eventfd2"] as const,
+  "inotify_init1",
 ]);
 
 /** The first number that is given out: clear of the standard descriptors. */

@@ -71,3 +71,17 @@ export function epoll_ctl(epoll: Fd, command: number, fd: number, events: number
 export function eventfd2(): Call<number> {
   return call("eventfd2", 0, flags(0o2000000, { EFD_CLOEXEC: 0o2000000 }));
 }
+
+/** inotify_init1(2), close-on-exec; a read(2) of nothing is EAGAIN. */
+export function inotify_init1(): Call<number> {
+  const names = { IN_CLOEXEC: 0o2000000, IN_NONBLOCK: 0o4000 };
+  return call("inotify_init1", flags(names.IN_CLOEXEC | names.IN_NONBLOCK, names));
+}
+
+/** inotify(7) events. */
+export const IN = { IN_MODIFY: 0x2 } as const;
+
+/** inotify_add_watch(2): the watch's number. */
+export function inotify_add_watch(fd: Fd, path: string, events: number): Call<number> {
+  return call("inotify_add_watch", fd, path, flags(events, IN));
+}

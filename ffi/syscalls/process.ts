@@ -154,3 +154,11 @@ export function getrlimit(resource: number): Call<{ soft: bigint; hard: bigint }
 export function getpid(): Call<number> {
   return call("getpid");
 }
+
+/** Execution domains (linux/personality.h). */
+export const PER = { PER_LINUX: 0, PER_LINUX32: 8 } as const;
+
+/** personality(2): the domain that was. EINVAL: the processor cannot (aarch64 without 32-bit programs). */
+export function personality(domain: number): Call<number> {
+  return call("personality", named(domain, PER));
+}

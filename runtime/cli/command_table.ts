@@ -216,6 +216,23 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("../commands/update.ts"),
   },
   {
+    name: "events",
+    summary: "tell what a container uses, and when it runs out of memory",
+    usage: ID,
+    description: "Prints one JSON object a line until the container has ended.",
+    flags: [
+      {
+        name: "interval",
+        value: "TIME",
+        default: "5s",
+        help: "between two statistics: 5s, 1m30s, 250ms",
+      },
+      { name: "stats", help: "print the statistics once, and end" },
+    ],
+    args: { min: 1, max: 1 },
+    load: () => import("../commands/events.ts"),
+  },
+  {
     name: "delete",
     summary: "release everything that a stopped container holds",
     usage: ID,
@@ -303,7 +320,6 @@ export const COMMANDS: readonly Command[] = [
 /** runc's other commands: known, so that the error can say so; podman asks `checkpoint --help`. */
 export const MISSING_COMMANDS: readonly string[] = [
   "checkpoint",
-  "events",
   "features",
   "restore",
 ];
