@@ -297,6 +297,15 @@ export const COMMANDS: readonly Command[] = [
     load: () => import("../commands/spec.ts"),
   },
   {
+    name: "features",
+    summary: "tell what belay can do, as JSON for programs",
+    usage: "",
+    description: "The features document of the OCI runtime specification.",
+    flags: [],
+    args: { min: 0, max: 0 },
+    load: () => import("../commands/features.ts"),
+  },
+  {
     name: "check",
     summary: "tell what this kernel offers and what belay uses of it",
     usage: "",
@@ -320,6 +329,5 @@ export const COMMANDS: readonly Command[] = [
 /** runc's other commands: known, so that the error can say so; podman asks `checkpoint --help`. */
 export const MISSING_COMMANDS: readonly string[] = [
   "checkpoint",
-  "features",
   "restore",
 ];

@@ -23,6 +23,7 @@ import { ValidationError } from "../spec/validation_error.ts";
 import { StateDir } from "../state/state_dir.ts";
 import { type StateFile, storedLimits, type StoredProcess } from "../state/state_file.ts";
 import { destroyContainer } from "./destroy_container.ts";
+import { personalityOf } from "./personality.ts";
 import { type Join, planNamespaces } from "./namespaces.ts";
 import { enterNamespaces, openTrees, type Trees } from "./outer_stub.ts";
 import { letGo, prepareOuter } from "./prepare_outer.ts";
@@ -219,6 +220,9 @@ function firstState(
     ...made,
     process: storedProcess(spec.process),
     hooks: { startContainer, poststart, poststop },
+    ...(spec.linux.personality === undefined
+      ? {}
+      : { personality: personalityOf(spec.linux.personality) }),
     preserveFds: request.preserveFds,
   };
 }

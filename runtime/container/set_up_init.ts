@@ -19,6 +19,7 @@ import type { CreateRequest } from "./create_container.ts";
 import { becomeProcess } from "./become_process.ts";
 import { hookState } from "./hook_state.ts";
 import { becomeInit, setNames } from "./init_stub.ts";
+import { personalityOf, takePersonality } from "./personality.ts";
 import type { NamespacePlan } from "./namespaces.ts";
 import { setSysctls } from "./sysctls.ts";
 
@@ -75,6 +76,7 @@ export function setUpInit(
   runCreateHooks(carriers, init, context);
 
   setNames(steps, spec);
+  if (linux.personality !== undefined) takePersonality(steps, personalityOf(linux.personality));
   setSysctls(steps, root, linux.sysctl);
   protectPaths(steps, root, linux.readonlyPaths, linux.maskedPaths);
   sealLate(steps, root, context.mounts);

@@ -105,7 +105,7 @@ function actionOf(name: LinuxSeccomp["defaultAction"], number = ERRNO.EPERM): nu
 }
 
 /** SCMP_ARCH_X86_64 → the token of x86_64; 0 when libseccomp does not know it. */
-function archToken(name: string): number {
+export function archToken(name: string): number {
   return resolveArch(name.slice("SCMP_ARCH_".length).toLowerCase());
 }
 

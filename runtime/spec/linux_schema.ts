@@ -89,6 +89,19 @@ export const DEVICE = checked(
   },
 );
 
+/** `linux.personality`: personality(2). No flag is defined by the specification yet. */
+export const PERSONALITY = object({
+  domain: required(oneOf("LINUX", "LINUX32"), { note: "LINUX32: uname(2) says i686 or armv8l" }),
+  flags: defaulted(
+    checked(array(string), (flags, at) => {
+      if (flags.length === 0) return flags;
+      throw new ValidationError(at, `must be empty: the specification defines no flag`);
+    }),
+    [],
+    { note: "none is defined" },
+  ),
+});
+
 /** `linux`. */
 export const LINUX = object({
   uidMappings: defaulted(array(ID_MAPPING), []),
@@ -126,6 +139,6 @@ export const LINUX = object({
     since: "1.3",
     shape: "{mode nodes flags[]}",
   }),
-  personality: refused("execution domains are", { since: "1.0.2", shape: "{domain flags[]}" }),
+  personality: optional(PERSONALITY, { since: "1.0.2" }),
   timeOffsets: defaulted(TIME_OFFSETS, {}, { since: "1.1", note: "of a new time namespace" }),
 });

@@ -19,6 +19,8 @@ export interface ListedField {
   readonly type: string;
   /** One line for the reader of the table; of a refused field, the words of the error. */
   readonly note: string;
+  /** The words that it must be one of. */
+  readonly words?: readonly string[];
   /** The field above it for which belay decides, when it does not read either of them. */
   readonly within?: string;
 }
@@ -53,9 +55,10 @@ function* readField(
     held = held.element.type;
   }
   const { status, required } = field;
-  const words = held.words === undefined ? "" : `one of ${held.words.join(", ")}`;
-  const remarks = [words, note].filter((remark) => remark !== "").join("; ");
-  yield { path, status, since, required, type: type.name, note: remarks };
+  const oneOf = held.words === undefined ? "" : `one of ${held.words.join(", ")}`;
+  const remarks = [oneOf, note].filter((remark) => remark !== "").join("; ");
+  const choice = held.words === undefined ? {} : { words: held.words };
+  yield { path, status, since, required, type: type.name, note: remarks, ...choice };
   if (held.fields !== undefined) yield* fieldsOf(held.fields, `${path}.`, since);
 }
 

@@ -86,6 +86,21 @@ export const PROPAGATION: Readonly<Record<string, number>> = {
   runbindable: mnt.MS_UNBINDABLE | mnt.MS_REC,
 };
 
+/** Those that are in no table: each is a case of its own in `parseMountOptions()`. */
+const OTHERS = ["bind", "rbind", "tmpcopyup", "defaults"] as const;
+
+/** Every option that belay itself understands, sorted; others are the filesystem's. */
+export function mountOptionNames(): string[] {
+  const attributes = [...Object.keys(ATTRIBUTES), ...Object.keys(ACCESS_TIMES)];
+  return [
+    ...attributes,
+    ...attributes.map((name) => `r${name}`),
+    ...Object.keys(FILESYSTEM_FLAGS),
+    ...Object.keys(PROPAGATION),
+    ...OTHERS,
+  ].sort();
+}
+
 /** The attributes gathered so far, for one mount or for its tree. */
 interface Gathered {
   set: number;

@@ -79,6 +79,8 @@ export interface StateFile {
   readonly cgroups: readonly CgroupDirectory[];
   /** Whether its pid namespace is its own: then all its processes end with the first. */
   readonly ownPidNamespace: boolean;
+  /** The execution domain of its processes (personality(2)), where config.json asks for one. */
+  readonly personality?: number;
   /** How many descriptors beyond stdio the process is given. */
   readonly preserveFds: number;
 }
