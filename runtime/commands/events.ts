@@ -74,9 +74,11 @@ async function follow(
       reject(error); // out of a timer or a wait, to whoever awaits `follow`
     }
   };
+  let over = false;
   const timer = setInterval(() => attempt(tell.tick), intervalMs);
   const listening = watch === undefined ? undefined : (async () => {
-    while (await waitReadable(kernel, watch.fd)) {
+    // Between two waits a cancellation would find nobody: then it is `over` that ends this.
+    while (!over && await waitReadable(kernel, watch.fd)) {
       attempt(() => {
         if (watch.look()) tell.oom();
       });
@@ -85,6 +87,7 @@ async function follow(
   try {
     await Promise.race([init.wait(), failed, listening ?? failed]);
   } finally {
+    over = true;
     clearInterval(timer);
     cancelReadable(kernel, init.fd);
     if (watch !== undefined) cancelReadable(kernel, watch.fd);

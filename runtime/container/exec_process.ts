@@ -14,6 +14,7 @@ import type { Process } from "../spec/types.ts";
 import type { StateDir } from "../state/state_dir.ts";
 import { type StateFile, storedLimits } from "../state/state_file.ts";
 import { becomeProcess } from "./become_process.ts";
+import { takePersonality } from "./personality.ts";
 import { becomeProgram } from "./become_program.ts";
 import { becomeInit } from "./init_stub.ts";
 import { endStub, joinContainer } from "./join_container.ts";
@@ -72,6 +73,7 @@ export async function execProcess(
       steps.flush();
       terminal.make(stub, root, process, false);
     } else adaptStdio(steps, root, lookAtStdio(thread, uid), uid);
+    if (state.personality !== undefined) takePersonality(steps, state.personality);
     const filtered = state.seccomp !== undefined;
     const program = becomeProcess(steps, thread, { ...process, env }, { privileged, filtered });
     letGo(outer); // as a zombie it would count against pids.max

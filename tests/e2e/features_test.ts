@@ -24,6 +24,17 @@ e2e("linux.personality is the program's, and its children's", async (world) => {
   assertEquals(stdout, "i686\ni686\n00000008\n");
 }, Deno.build.arch === "x86_64" ? [] : "not every aarch64 processor has 32-bit programs");
 
+e2e("linux.personality is that of a program that is added, too", async (world) => {
+  const id = world.id();
+  const bundle = await world.bundle({
+    args: ["sleep", "1000"],
+    config: (spec) => spec.linux.personality = { domain: "LINUX32" },
+  });
+  await world.ok(["run", "--detach", "--bundle", bundle, id]);
+  assertEquals((await world.ok(["exec", id, "uname", "-m"])).stdout, "i686\n");
+  await world.ok(["delete", "--force", id]);
+}, Deno.build.arch === "x86_64" ? [] : "not every aarch64 processor has 32-bit programs");
+
 e2e("linux.personality refuses domains and flags that nobody has defined", async (world) => {
   for (
     const [personality, words] of [
