@@ -91,6 +91,7 @@ const TABLE = {
   open_by_handle_at: [304, 265],
   setns: [308, 268],
   kcmp: [312, 272],
+  sched_setaffinity: [203, 122],
   sched_setattr: [314, 274],
   seccomp: [317, 277],
   renameat2: [316, 276],

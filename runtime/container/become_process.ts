@@ -6,7 +6,7 @@ import type { Process } from "../spec/types.ts";
 import type { StateFile } from "../state/state_file.ts";
 
 /**
- * Takes on the user, the groups, the capabilities and the working directory of a process of a container, its first
+ * Takes on the scheduling, the user, the groups, the capabilities and the working directory of a process of a container, its first
  * one or one that `exec` adds, in its root.
  * @param process With the whole environment: HOME among it.
  * @param privileged Whether belay is root on the host.
@@ -14,13 +14,16 @@ import type { StateFile } from "../state/state_file.ts";
  * @returns What it is to execute.
  * @throws CommandError in runc's words.
  */
-export function becomeProcess(
+export async function becomeProcess(
   steps: Kernel,
   thread: Kernel,
-  process: Credentials & Pick<Process, "args" | "env">,
+  process: Credentials & Pick<Process, "args" | "env" | "scheduler" | "ioPriority">,
   { privileged, filtered }: { readonly privileged: boolean; readonly filtered: boolean },
-): Omit<NonNullable<StateFile["exec"]>, "rlimits"> {
+): Promise<Omit<NonNullable<StateFile["exec"]>, "rlimits">> {
   const { args, env } = process;
+  if (process.scheduler !== undefined || process.ioPriority !== undefined) {
+    (await import("../process/scheduling.ts")).schedule(steps, process);
+  }
   const credentials = credentialCalls(process, lastCapability(thread), privileged, filtered);
   const executable = executableCalls(args[0] ?? "", env);
   const results = steps.batch([...credentials.calls, ...executable.calls]);

@@ -13,9 +13,10 @@ import { describeError } from "../cli/describe_error.ts";
 import type { Logger } from "../log/logger.ts";
 import type { TerminalWay } from "../process/console_socket.ts";
 import type { ForeignRoot } from "../rootfs/foreign_mount.ts";
-import { prepareMounts } from "../rootfs/mounts.ts";
+import { type PreparedMount, prepareMounts } from "../rootfs/mounts.ts";
 import type { PreparedSeccomp } from "../seccomp/prepare_seccomp.ts";
 import { CAP_SYS_ADMIN, checkCapabilities } from "../security/capabilities.ts";
+import { hasLabels } from "../security/has_labels.ts";
 import { loadSpec } from "../spec/load_spec.ts";
 import { OCI_VERSION } from "../spec/oci_version.ts";
 import type { Spec } from "../spec/types.ts";
@@ -75,7 +76,7 @@ export async function createContainer(
   request.terminal.check(spec.process);
   const namespaces = planNamespaces(spec);
   const ownUser = namespaces.user !== "none";
-  const mounts = prepareMounts(thread, spec.mounts);
+  const mounts = await checkedLabels(thread, spec, prepareMounts(thread, spec.mounts));
   const cgroupPlan = Cgroup.plan(spec, request.id, readCgroupWorld(thread));
   const privileged = (thread.call(capget()).effective & CAP_SYS_ADMIN) !== 0n;
   if (!privileged) checkUnprivileged(spec, ownUser);
@@ -123,7 +124,7 @@ export async function createContainer(
     });
     dir.write(state);
     const context = { request, spec, namespaces, state, cgroup, privileged, ...trees };
-    const exec = setUpInit(carriers, init, context);
+    const exec = await setUpInit(carriers, init, context);
     return { dir, spec, state, init, exec };
   } catch (error) {
     abandon(carriers, dir, [outer, init], log);
@@ -152,6 +153,18 @@ async function prepareFilter(
   const { prepareSeccomp } = await import("../seccomp/prepare_seccomp.ts");
   const { noNewPrivileges } = process;
   return await prepareSeccomp(thread, linux.seccomp, { noNewPrivileges, privileged });
+}
+
+/** The mounts, with the label that they are to have; whether the kernel can have profiles and labels at all. */
+async function checkedLabels(
+  thread: Kernel,
+  { process, linux }: Spec,
+  mounts: readonly PreparedMount[],
+): Promise<readonly PreparedMount[]> {
+  if (!hasLabels(process) && linux.mountLabel === undefined) return mounts;
+  const { checkLabels, labelMounts } = await import("../security/labels.ts");
+  checkLabels(thread, process, linux.mountLabel);
+  return labelMounts(mounts, linux.mountLabel);
 }
 
 /** Makes the directory for a root in a mount namespace of somebody else's: from then on `delete` knows of it. */

@@ -10,6 +10,7 @@ import type { TerminalWay } from "../process/console_socket.ts";
 import { withHome } from "../process/home.ts";
 import { adaptStdio, lookAtStdio } from "../process/stdio.ts";
 import { CAP_SYS_ADMIN, checkCapabilities } from "../security/capabilities.ts";
+import { hasLabels } from "../security/has_labels.ts";
 import type { Process } from "../spec/types.ts";
 import type { StateDir } from "../state/state_dir.ts";
 import { type StateFile, storedLimits } from "../state/state_file.ts";
@@ -57,8 +58,10 @@ export async function execProcess(
   const privileged = (thread.call(capget()).effective & CAP_SYS_ADMIN) !== 0n;
   const ownUser = (state.join.namespaces & CLONE.CLONE_NEWUSER) !== 0;
   if (!ownUser) checkCapabilities(thread, process.capabilities);
+  const labels = hasLabels(process) ? await import("../security/labels.ts") : undefined;
+  labels?.checkLabels(thread, process);
   const joining = { init, state, process, preserveFds, privileged };
-  const { stub, outer } = joinContainer(carriers, joining);
+  const { stub, outer } = await joinContainer(carriers, joining);
   try {
     const steps = new Deferring(stub);
     becomeInit(steps, state.id, {
@@ -66,6 +69,7 @@ export async function execProcess(
       ownUserNamespace: ownUser,
     });
     if (state.join.foreignRoot) post(steps, [chdir(dir.foreignRoot), chroot("."), chdir("/")]);
+    labels?.labelProcess(steps, process);
     const root = AT_FDCWD; // whoever enters a mount namespace stands at its root
     const { uid } = process.user;
     const env = withHome(steps, root, [...process.env, ...request.extraEnv], uid);
@@ -75,7 +79,9 @@ export async function execProcess(
     } else adaptStdio(steps, root, lookAtStdio(thread, uid), uid);
     if (state.personality !== undefined) takePersonality(steps, state.personality);
     const filtered = state.seccomp !== undefined;
-    const program = becomeProcess(steps, thread, { ...process, env }, { privileged, filtered });
+    const program = await becomeProcess(steps, thread, { ...process, env }, {
+      ...{ privileged, filtered },
+    });
     letGo(outer); // as a zombie it would count against pids.max
     request.born(stub.pidfd);
     const rlimits = storedLimits(process.rlimits);

@@ -29,7 +29,7 @@ export interface Joining {
   /** Its first process, held: the namespaces are that very process's, whatever becomes of its number. */
   readonly init: Pidfd;
   readonly state: StateFile;
-  readonly process: Pick<Process, "oomScoreAdj" | "rlimits">;
+  readonly process: Pick<Process, "oomScoreAdj" | "rlimits" | "execCPUAffinity">;
   readonly preserveFds: number;
   /** Whether belay is root on the host. */
   readonly privileged: boolean;
@@ -44,7 +44,7 @@ export interface Joining {
  * the stub finds that it has come too late.
  * @throws CommandError when the container ends meanwhile.
  */
-export function joinContainer(carriers: Carriers, joining: Joining): Joined {
+export async function joinContainer(carriers: Carriers, joining: Joining): Promise<Joined> {
   const { init, state, process, preserveFds, privileged } = joining;
   const { namespaces } = state.join;
   const unified = intoCall(state.cgroups);
@@ -56,6 +56,8 @@ export function joinContainer(carriers: Carriers, joining: Joining): Joined {
   let stub: Remote | undefined;
   try {
     prepareOuter(carriers, outer, process, preserveFds);
+    const { initial, final } = process.execCPUAffinity ?? {};
+    if (initial !== undefined) await affinity(outer, "initial", initial);
     const [there = -1] = outer.give([init.fd]);
     const [first]: unknown[] = outer.batch([
       ...(unified === undefined ? [] : [unified]),
@@ -77,6 +79,7 @@ export function joinContainer(carriers: Carriers, joining: Joining): Joined {
       close(there),
       ...(into === undefined ? [] : [close(into)]),
     ]);
+    if (final !== undefined) await affinity(stub, "final", final);
     return { stub, outer };
   } catch (error) {
     endStub(outer);
@@ -85,6 +88,12 @@ export function joinContainer(carriers: Carriers, joining: Joining): Joined {
     if (error instanceof SyscallError && !init.alive()) throw stopped(error);
     throw error;
   }
+}
+
+/** Few ask for it: what does it is loaded then. */
+async function affinity(stub: Remote, which: "initial" | "final", list: string): Promise<void> {
+  const { setAffinity } = await import("../process/scheduling.ts");
+  setAffinity(stub, which, list);
 }
 
 /** Ends a stub, or what it has become, and reaps it; twice is harmless. */

@@ -16,6 +16,7 @@ import { attachRoot, chrootOnly, enterRoot, pivot, sealRoot, shareRoot } from ".
 import type { Spec } from "../spec/types.ts";
 import { type StateFile, storedLimits } from "../state/state_file.ts";
 import type { CreateRequest } from "./create_container.ts";
+import { hasLabels } from "../security/has_labels.ts";
 import { becomeProcess } from "./become_process.ts";
 import { hookState } from "./hook_state.ts";
 import { becomeInit, setNames } from "./init_stub.ts";
@@ -43,17 +44,18 @@ export interface InitContext {
  * comes after everything that writes; credentials come last.
  * @returns What it is to execute.
  */
-export function setUpInit(
+export async function setUpInit(
   carriers: Carriers,
   init: Remote,
   context: InitContext,
-): NonNullable<StateFile["exec"]> {
+): Promise<NonNullable<StateFile["exec"]>> {
   const { request, spec, namespaces, privileged } = context;
   const { process, linux } = spec;
   const ownUserNamespace = namespaces.user !== "none";
   const foreign = namespaces.foreignMounts !== undefined;
   const steps = new Deferring(init);
   becomeInit(steps, request.id, { newKeyring: !request.noNewKeyring, ownUserNamespace });
+  if (hasLabels(process)) (await import("../security/labels.ts")).labelProcess(steps, process);
   const root = foreign && context.root !== undefined
     ? context.root // attached before its namespace was entered
     : attachRoot(
@@ -89,7 +91,7 @@ export function setUpInit(
   else pivot(steps, root);
   shareRoot(steps, linux.rootfsPropagation);
   const filtered = linux.seccomp !== undefined;
-  const program = becomeProcess(steps, carriers.thread, { ...process, env }, {
+  const program = await becomeProcess(steps, carriers.thread, { ...process, env }, {
     ...{ privileged, filtered },
   });
   return { ...program, rlimits: storedLimits(process.rlimits) };

@@ -12,7 +12,6 @@ import {
   unlinkat,
   write,
 } from "../../ffi/syscalls/file.ts";
-import { SOCK_FILTER_SIZE } from "../../ffi/syscalls/seccomp.ts";
 import { AT, AT_FDCWD, O, O_TMPFILE, S_IF } from "../../ffi/abi/file_flags.ts";
 import { readDirectory } from "../../ffi/files.ts";
 
@@ -39,21 +38,28 @@ export interface FilterKey {
  * the same. Whatever is wrong with the cache: then there is none, and a filter is compiled.
  */
 export class FilterCache implements Disposable {
-  private constructor(private readonly kernel: Kernel, private readonly fd: number) {}
+  private constructor(
+    private readonly kernel: Kernel,
+    private readonly fd: number,
+    private readonly owner: number,
+  ) {}
 
-  /** Opens the cache; undefined where there is none and there can be none, and where it is not root's alone. */
-  static open(kernel: Kernel): FilterCache | undefined {
-    if (Deno.uid() !== 0 || Deno.env.get("BELAY_CACHE") === "off") return undefined;
+  /**
+   * Opens the cache; undefined where there is none and there can be none, and where it is not the owner's alone.
+   * @param owner Whose it must be: root's, but for tests.
+   */
+  static open(kernel: Kernel, directory = FILTER_CACHE, owner = 0): FilterCache | undefined {
+    if (Deno.uid() !== owner || Deno.env.get("BELAY_CACHE") === "off") return undefined;
     const opening = () =>
-      attempt(openat(AT_FDCWD, FILTER_CACHE, O.O_RDONLY | O.O_DIRECTORY | O.O_NOFOLLOW));
+      attempt(openat(AT_FDCWD, directory, O.O_RDONLY | O.O_DIRECTORY | O.O_NOFOLLOW));
     let fd = kernel.call(opening());
     if (fd instanceof Error && fd.is("ENOENT")) {
-      kernel.call(attempt(mkdirat(AT_FDCWD, FILTER_CACHE, 0o700))); // a failure, or another's success: seen next
+      kernel.call(attempt(mkdirat(AT_FDCWD, directory, 0o700))); // a failure, or another's success: seen next
       fd = kernel.call(opening());
     }
     if (fd instanceof Error) return undefined;
-    const cache = new FilterCache(kernel, fd);
-    if (isRoots(kernel.call(attempt(statx(fd, "", AT.AT_EMPTY_PATH))))) return cache;
+    const cache = new FilterCache(kernel, fd, owner);
+    if (isAlone(owner, kernel.call(attempt(statx(fd, "", AT.AT_EMPTY_PATH))))) return cache;
     cache[Symbol.dispose]();
     return undefined;
   }
@@ -78,7 +84,7 @@ export class FilterCache implements Disposable {
       attempt(read(fd, stat instanceof Error ? 0 : Number(stat.size))),
       close(fd),
     ]);
-    return isRoots(stat) && !(bytes instanceof Error) ? bytes : undefined;
+    return isAlone(this.owner, stat) && !(bytes instanceof Error) ? bytes : undefined;
   }
 
   /**
@@ -88,7 +94,9 @@ export class FilterCache implements Disposable {
   keep(key: FilterKey, program: Uint8Array, library: string): void {
     const [name, stat] = [nameOf(key), this.kernel.call(attempt(statx(AT_FDCWD, library, 0)))];
     if (stat instanceof Error) return;
-    const head = encoder.encode(`${library}\n${identityOf(stat)}\n${key.text}\n`);
+    const head = encoder.encode(
+      `${library}\n${identityOf(stat)}\n${program.length}\n${key.text}\n`,
+    );
     const bytes = new Uint8Array(head.length + program.length);
     bytes.set(head);
     bytes.set(program, head.length);
@@ -126,9 +134,9 @@ function namesIn(kernel: Kernel, fd: number): string[] {
   }
 }
 
-/** Whether something is root's and nobody else may write to it, or read it. */
-function isRoots(stat: Statx | Error): boolean {
-  if (stat instanceof Error || stat.uid !== 0) return false;
+/** Whether something is the owner's, and nobody else may write to it, or read it. */
+function isAlone(owner: number, stat: Statx | Error): boolean {
+  if (stat instanceof Error || stat.uid !== owner) return false;
   const type = stat.mode & S_IF.S_IFMT;
   return (type === S_IF.S_IFDIR || type === S_IF.S_IFREG) && (stat.mode & OTHERS) === 0;
 }
@@ -138,25 +146,27 @@ function identityOf({ devMajor, devMinor, ino, size, mtime }: Statx): string {
   return [devMajor, devMinor, ino, size, mtime.seconds, mtime.nanoseconds].join(" ");
 }
 
-function parse(bytes: Uint8Array):
-  | { key: string; library: { path: string; identity: string }; program: Uint8Array }
-  | undefined {
-  const ends = [0, 0, 0];
-  for (let i = 0, from = 0; i < ends.length; i++) {
+interface Entry {
+  readonly library: { readonly path: string; readonly identity: string };
+  readonly key: string;
+  readonly program: Uint8Array;
+}
+
+/** A file's content: lines with the library's path and identity, the program's length, and the key; the program. */
+function parse(bytes: Uint8Array): Entry | undefined {
+  const lines: string[] = [];
+  let from = 0;
+  while (lines.length < 4) {
     const end = bytes.indexOf(0x0a, from);
     if (end < 0) return undefined;
-    ends[i] = end;
+    lines.push(new TextDecoder().decode(bytes.subarray(from, end)));
     from = end + 1;
   }
-  const [first = 0, second = 0, third = 0] = ends;
-  const text = (from: number, to: number) => new TextDecoder().decode(bytes.subarray(from, to));
-  const program = bytes.slice(third + 1);
-  if (program.length === 0 || program.length % SOCK_FILTER_SIZE !== 0) return undefined;
-  return {
-    library: { path: text(0, first), identity: text(first + 1, second) },
-    key: text(second + 1, third),
-    program,
-  };
+  const [path = "", identity = "", length = "", key = ""] = lines;
+  const program = bytes.slice(from);
+  return String(program.length) === length
+    ? { library: { path, identity }, key, program }
+    : undefined;
 }
 
 /** A name for a key: 64 bits of FNV-1a over words. Two keys of one name would only displace each other. */

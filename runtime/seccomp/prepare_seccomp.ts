@@ -1,6 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { readFile } from "../../ffi/files.ts";
-import { isSyscallError } from "../../ffi/syscall_error.ts";
 import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
 import { attempt } from "../../ffi/call.ts";
 import { flagsKnown, SECCOMP_FILTER_FLAG } from "../../ffi/syscalls/seccomp.ts";
@@ -91,11 +90,6 @@ const LIBRARY = "libseccomp.so.2";
 
 /** Where the library lies that this process has opened; undefined when that cannot be told. */
 function libraryPath(kernel: Kernel): string | undefined {
-  try {
-    const maps = readFile(kernel, AT_FDCWD, "/proc/self/maps");
-    return maps.split("\n").find((line) => line.includes(`/${LIBRARY}`))?.replace(/^[^/]*/, "");
-  } catch (error) {
-    if (isSyscallError(error)) return undefined; // then nothing is kept
-    throw error;
-  }
+  const maps = readFile(kernel, AT_FDCWD, "/proc/self/maps");
+  return maps.split("\n").find((line) => line.includes(`/${LIBRARY}`))?.replace(/^[^/]*/, "");
 }

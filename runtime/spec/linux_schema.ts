@@ -14,7 +14,7 @@ import {
   required,
 } from "./schema.ts";
 import { SECCOMP } from "./seccomp_schema.ts";
-import { ValidationError } from "./validation_error.ts";
+import { preview, ValidationError } from "./validation_error.ts";
 
 /** `linux.namespaces[]`. */
 export const NAMESPACE = object({
@@ -102,6 +102,12 @@ export const PERSONALITY = object({
   ),
 });
 
+/** It becomes an option of mount(2), in quotes. */
+const MOUNT_LABEL = checked(string, (label, at) => {
+  if (!label.includes('"')) return label;
+  throw new ValidationError(at, `must not contain quotes, got ${preview(label)}`);
+});
+
 /** `linux`. */
 export const LINUX = object({
   uidMappings: defaulted(array(ID_MAPPING), []),
@@ -131,7 +137,9 @@ export const LINUX = object({
   ),
   maskedPaths: defaulted(array(absolutePath), []),
   readonlyPaths: defaulted(array(absolutePath), []),
-  mountLabel: refused("SELinux labels of mounts are"),
+  mountLabel: optional(MOUNT_LABEL, {
+    note: "needs a kernel that uses SELinux; for new file systems but proc, sysfs, cgroup, mqueue",
+  }),
   intelRdt: refused("Intel RDT is", {
     shape: "{closID@1.0.2 schemata[]@1.3 l3CacheSchema memBwSchema@1.0.2 enableMonitoring@1.3}",
   }),

@@ -7,9 +7,10 @@ import {
   foreign,
   object,
   optional,
-  refused,
+  requested,
   required,
 } from "./schema.ts";
+import { EXEC_CPU_AFFINITY, IO_PRIORITY, SCHEDULER } from "./scheduling_schema.ts";
 import { preview, ValidationError } from "./validation_error.ts";
 
 /** The height and width of a terminal are unsigned shorts in the kernel's struct winsize. */
@@ -73,16 +74,13 @@ export const PROCESS = object({
   capabilities: defaulted(CAPABILITIES, {}, { note: "when absent, the process has none" }),
   rlimits: defaulted(array(RLIMIT), []),
   noNewPrivileges: defaulted(bool, false),
-  apparmorProfile: refused("AppArmor profiles are"),
+  apparmorProfile: optional(string, { note: "needs a kernel that uses AppArmor" }),
   oomScoreAdj: optional(integer("int", -1000, 1000), { note: "-1000 to 1000" }),
-  scheduler: refused("scheduling policies are", {
-    since: "1.1",
-    shape: "{policy nice priority flags[] runtime deadline period}",
-  }),
-  selinuxLabel: refused("SELinux labels are"),
-  ioPriority: refused("I/O priorities are", { since: "1.1", shape: "{class priority}" }),
-  execCPUAffinity: refused("CPU affinities of exec are", {
+  scheduler: requested(SCHEDULER, { since: "1.1" }),
+  selinuxLabel: optional(string, { note: "needs a kernel that uses SELinux" }),
+  ioPriority: requested(IO_PRIORITY, { since: "1.1" }),
+  execCPUAffinity: requested(EXEC_CPU_AFFINITY, {
     since: "1.2.1",
-    shape: "{initial final}",
+    note: "of what `exec` adds; the first process has none of it",
   }),
 });

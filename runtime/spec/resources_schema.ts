@@ -75,7 +75,7 @@ const PERIOD = checked(uint64, (period, at) => {
 });
 
 /** `0-3,7`: as cpuset.cpus and cpuset.mems take it. */
-const NUMBER_LIST = checked(string, (list, at) => {
+export const NUMBER_LIST = checked(string, (list, at) => {
   if (/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(list)) return list;
   throw new ValidationError(at, `must be a list like "0-3,7", got ${preview(list)}`);
 });

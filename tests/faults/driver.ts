@@ -6,7 +6,7 @@ import { Container } from "./container.ts";
 import { type Deed, ERRNOS, type Hit } from "./injector.ts";
 import { children, closeImages, difference, reap } from "./housekeeping.ts";
 import { NetnsName } from "./netns_name.ts";
-import { type Names, type Scenario, SCENARIOS, type Step } from "./scenarios.ts";
+import { listenerPath, type Names, type Scenario, SCENARIOS, type Step } from "./scenarios.ts";
 import type { Outcome, Subject } from "./subject.ts";
 import { silent } from "./tolerated.ts";
 import { unclear } from "./unclear.ts";
@@ -253,11 +253,13 @@ function openSignals(): void {
 function makeSubject(scenario: Scenario, names: Names): Subject {
   if (scenario.subject === "netns") return new NetnsName(names);
   const container = new Container(scenario, names);
-  if (scenario.terminal) receiveTerminals(container.consoleSocket);
+  if (scenario.terminal) receive(container.consoleSocket);
+  if (scenario.listener) receive(listenerPath(names));
   return container;
 }
 
-async function receiveTerminals(path: string): Promise<void> {
+/** Accepts what is sent to a path, and lets go of it. */
+async function receive(path: string): Promise<void> {
   for await (const connection of Deno.listen({ transport: "unix", path })) {
     // Not closed before it was read: a sender would get EPIPE. One that is killed instead of sending ends the read, too.
     const received = connection.read(new Uint8Array(64)).catch(() => null);

@@ -47,7 +47,20 @@ export interface Scenario {
   change?(spec: AnySpec, names: Names): void;
   /** `create` gets a `--console-socket`. */
   readonly terminal?: true;
+  /** Somebody listens at `listenerPath()`. */
+  readonly listener?: true;
+  /** What is swept where not everything is; absent: all. */
+  readonly steps?: readonly Step[];
 }
+
+/** Where the listener of a filter is sent to. */
+export function listenerPath({ home }: Names): string {
+  return `${home}/agent`;
+}
+
+/** A cache of filters that can be looked into, and keeps nothing: so every filter is compiled. */
+const FULL_CACHE =
+  "mkdir -p /run/belay-seccomp && mount -t tmpfs -o mode=700,ro none /run/belay-seccomp";
 
 const HIDE_CGROUPS = "umount -R /sys/fs/cgroup";
 
@@ -99,6 +112,26 @@ export const SCENARIOS: readonly Scenario[] = [
     terminal: true,
     change(spec) {
       spec.process.terminal = true;
+    },
+  },
+  {
+    name: "seccomp",
+    world: FULL_CACHE,
+    listener: true,
+    steps: ["create", "start"],
+    change(spec, names) {
+      spec.process.scheduler = { policy: "SCHED_OTHER", nice: 1 };
+      spec.process.ioPriority = { class: "IOPRIO_CLASS_BE", priority: 5 };
+      spec.linux.seccomp = {
+        defaultAction: "SCMP_ACT_ALLOW",
+        flags: ["SECCOMP_FILTER_FLAG_LOG"],
+        listenerPath: listenerPath(names),
+        // None of it is what belay or busybox need.
+        syscalls: [
+          { names: ["acct"], action: "SCMP_ACT_NOTIFY" },
+          { names: ["swapon", "reboot"], action: "SCMP_ACT_ERRNO" },
+        ],
+      };
     },
   },
   {

@@ -41,6 +41,14 @@ const TOLERATED: readonly Tolerated[] = [
     shown: /cgroup\.subtree_control"|^write\(\S+ "\+/,
     why: "whether the controllers are there is looked at afterwards",
   },
+  {
+    shown: /^(openat|mkdirat)\(AT_FDCWD, "\/run\/belay-seccomp"|^statx\(AT_FDCWD, "\S+\/libseccomp/,
+    why: "a filter that is not found, or cannot be kept, is compiled",
+  },
+  {
+    shown: /^openat\(\d+, ("[0-9a-f]{16}"|"\.", O_WRONLY\|O_DIRECTORY\|O_CLOEXEC\|0x400000)/,
+    why: "the same: a file of the cache of filters",
+  },
   { shown: /^flock\(\d+, LOCK_UN\)/, why: "closing does it, too" },
   { shown: /^statx\(\d+, "", AT_EMPTY_PATH/, why: "a standard descriptor that is closed" },
   { shown: /^(chdir|getcwd)\(/, why: "done once more as the container's user" },
