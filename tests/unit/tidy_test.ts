@@ -89,6 +89,31 @@ Deno.test("tidy: no thread of belay's own enters a namespace but a NetnsWorker's
   assertEquals(wrong, []);
 });
 
+Deno.test("tidy: what starts a container loads nothing of the network plane", () => {
+  const starting = ["create", "start", "run", "kill", "delete", "state"].map((name) =>
+    `runtime/commands/${name}.ts`
+  );
+  const loaded = new Set<string>();
+  const load = (path: string) => {
+    if (loaded.has(path)) return;
+    loaded.add(path);
+    // What is imported when it is needed is another chunk: only `import … from` is loaded with the module.
+    for (
+      const [, from = ""] of read(path).text.matchAll(
+        /^(?:import|export|\}).*?\bfrom\s+"([^"]+)"/gm,
+      )
+    ) {
+      if (from.startsWith(".")) load(resolve(path, from));
+    }
+  };
+  ["main.ts", ...starting].forEach(load);
+  assert(loaded.size > 50, `only ${loaded.size} modules were found`);
+  const network = [...loaded].filter((path) =>
+    /^ffi\/(pinned|netlink)|^ffi\/syscalls\/(netlink|tun)\.ts|^runtime\/netns\//.test(path)
+  );
+  assertEquals(network, []);
+});
+
 Deno.test("tidy: the product uses neither node: nor process, which cost 5-18 ms", () => {
   assertEquals(matches(product, /["']node:|\bglobalThis\.process\b/), []);
 });
