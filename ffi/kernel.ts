@@ -9,8 +9,8 @@ export type Results<T extends readonly Call<unknown>[]> = {
 };
 
 /**
- * Whoever executes system calls. Three carriers do: `Thread` on the calling OS thread, `Stub` in another process,
- * `Recorder` nowhere. All of them are synchronous.
+ * Whoever executes system calls. Four carriers do: `Thread` on the calling OS thread, `PinnedThread` on one that is in
+ * another network namespace, `Stub` in another process, `Recorder` nowhere. All of them are synchronous.
  */
 export interface Kernel {
   /** Makes one call. @throws SyscallError */
