@@ -162,8 +162,10 @@ function guess(commands: readonly string[]): string[] {
     cases.flatMap(([of = "", pattern = ""]) => of === subject ? [pattern] : []).join("|");
   const pairs = among("$p $a");
   return [
-    `c= p=; for a; do case $a in ${among("$a")}) c=$a; break; esac`,
+    `c= p=; for a; do`,
+    // Pairs first: the second word of "netns list" is a command of its own, too.
     ...(pairs === "" ? [] : [`case "$p $a" in ${pairs}) c=$p-$a; break; esac; p=$a`]),
+    `case $a in ${among("$a")}) c=$a; break; esac`,
     `done`,
   ];
 }
@@ -247,12 +249,16 @@ const STORE = "./store";
 /** Bytes that the cache may have; past that it is emptied, and begins anew. */
 const CACHE_LIMIT = 16 * 1024 * 1024;
 
+/** Another program's modules are left that long: the shell may have found one that Deno has not opened yet. */
+const YOUNG_MS = 3600_000;
+
 /** The body of that chunk. @param wanted for each command, the chunks that its module holds */
 function storeBody(entry: string, wanted: Readonly<Record<string, readonly string[]>>): string {
   return `
 const wanted = ${JSON.stringify(wanted)}, tail = ${JSON.stringify(moduleTail(entry))};
 const sizeOf = (directory) => [...Deno.readDirSync(directory)].reduce((sum, { name, isDirectory }) =>
   sum + (isDirectory ? sizeOf : (file) => Deno.statSync(file).size)(directory + "/" + name), 0);
+const young = (path) => Date.now() - Deno.statSync(path).mtime < ${YOUNG_MS};
 const write = (file, content) => {
   const made = file + "." + Deno.pid;
   Deno.writeTextFileSync(made, content, { mode: 0o600 });
@@ -262,8 +268,9 @@ const store = (file, text, bodyOf) => {
   const [, cache, program, command] = /^(.*)(\\/[^/]+)\\/module-(.*)\\.js$/.exec(file);
   try {
     if (sizeOf(cache) > ${CACHE_LIMIT}) {
-      for (const { name } of Deno.readDirSync(cache)) {
-        if ("/" + name !== program) Deno.removeSync(cache + "/" + name, { recursive: true });
+      for (const { name, isDirectory } of Deno.readDirSync(cache)) {
+        if ("/" + name === program || (isDirectory && young(cache + "/" + name))) continue;
+        Deno.removeSync(cache + "/" + name, { recursive: true });
       }
     }
     Deno.mkdirSync(cache + program, { recursive: true, mode: 0o700 });

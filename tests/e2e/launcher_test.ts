@@ -286,6 +286,22 @@ testUnless(
   },
 );
 
+testUnless(
+  notRoot(),
+  "the launcher guesses a command of two words also where the second one is a command, too",
+  async () => {
+    const commands = new Map([["one", "./one.js"], ["net one", "./two.js"]]);
+    await withLauncher(Deno.execPath(), TWO_COMMANDS, async (path, env) => {
+      if (env["BELAY_CACHE"] === "off") return;
+      const place = placeInCache(Deno.readTextFileSync(path));
+      await run([path, "net", "one"], { env });
+      const made = [...Deno.readDirSync(place)].map(({ name }) => name)
+        .filter((name) => /^module-.*\.js$/.test(name));
+      assertEquals(made, ["module-net-one.js"]);
+    }, commands);
+  },
+);
+
 testUnless(notRoot(), "the launcher's first runs may come at the same moment", async () => {
   await withLauncher(Deno.execPath(), TWO_COMMANDS, async (path, env) => {
     const expected = { code: 0, stdout: "this is two\n", stderr: "" };

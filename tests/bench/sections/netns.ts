@@ -8,7 +8,7 @@ const AT_ONCE = 100;
 /** Namespaces of one process. */
 const MANY = 1000;
 /** The loop of `ip netns` alone takes seconds a round. */
-const MOST_ROUNDS = 5;
+const MOST_ROUNDS = 3;
 
 /** One way to make and remove namespaces: shell commands, of which the second removes what the first has made. */
 interface Way {
