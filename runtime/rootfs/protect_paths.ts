@@ -95,7 +95,10 @@ function makeReadonly(kernel: Kernel, place: number): void {
   kernel.call(close(tree));
 }
 
-/** Attaches copies of one detached mount at all places. */
+/**
+ * Attaches a mount at the first place, and copies of it at the others: before kernel 6.15 only a mount that is attached
+ * can be copied.
+ */
 function hideBehind(
   found: readonly Found[],
   cover: Call<number>,
@@ -103,7 +106,8 @@ function hideBehind(
 ): Call<unknown>[] {
   return [
     ...made,
-    ...found.flatMap(({ place }) => {
+    ...found.flatMap(({ place }, i) => {
+      if (i === 0) return [attach(cover, place)];
       const copy = cloneTree("", false, cover);
       return [copy, attach(copy, place), close(copy)];
     }),
