@@ -81,6 +81,16 @@ export function connect(fd: Fd, path: string): Call<void> {
   return effect("connect", fd, struct, size);
 }
 
+const SO_SNDTIMEO = 21;
+
+/** setsockopt(2) SO_SNDTIMEO: a connect or a send that waits longer fails with EAGAIN. */
+export function setSendTimeout(fd: Fd, seconds: number): Call<void> {
+  const text = () => `{${seconds} s}`;
+  const time = new Struct(16, [[0, 8, seconds], [8, 8, 0]], false, text);
+  const option = named(SO_SNDTIMEO, { SO_SNDTIMEO });
+  return effect("setsockopt", fd, named(SOL_SOCKET, { SOL_SOCKET }), option, time, 16);
+}
+
 /** listen(2). */
 export function listen(fd: Fd, backlog: number): Call<void> {
   return effect("listen", fd, backlog);

@@ -19,8 +19,9 @@ export type Reviver = (
 export function parseJson(text: string, file: string, reviver?: Reviver): unknown {
   try {
     return JSON.parse(text, reviver as Parameters<typeof JSON.parse>[1]);
-  } catch (cause) {
-    throw new ValidationError(file, `is not JSON: ${describeJsonError(text)}`, { cause });
+  } catch {
+    // V8's own words are no news beside these, and a SyntaxError as the cause would be told as a fault of belay's.
+    throw new ValidationError(file, `is not JSON: ${describeJsonError(text)}`);
   }
 }
 

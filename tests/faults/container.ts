@@ -1,8 +1,11 @@
 // A container in its walk: belay's commands on it, in this very process.
+import { sleep } from "../e2e/census.ts";
 import { Host } from "../../ffi/host.ts";
 import { reopen } from "../../ffi/identity.ts";
+import { listProcesses } from "../../runtime/cgroup/cgroup.ts";
 import { seeContainer, type Status } from "../../runtime/container/status.ts";
 import { defaultSpec } from "../../runtime/spec/default_spec.ts";
+import type { StateFile } from "../../runtime/state/state_file.ts";
 import { StateDir } from "../../runtime/state/state_dir.ts";
 import type { ContainerStep, Names, Scenario } from "./scenarios.ts";
 import { Subject } from "./subject.ts";
@@ -15,7 +18,15 @@ const BEFORE: Readonly<Record<ContainerStep, readonly ContainerStep[]>> = {
   "delete": ["create", "start", "kill"],
   "delete --force": ["create", "start"],
   "run": [],
+  "exec": ["create", "start"],
+  "exec --tty": ["create", "start"],
+  "exec --detach": ["create", "start"],
+  "exec --detach --tty": ["create", "start"],
+  "ps": ["create", "start"],
 };
+
+/** How long what is ending may take. */
+const PATIENCE_MS = 2000;
 
 /** The one container of a walk. */
 export class Container extends Subject {
@@ -56,6 +67,13 @@ export class Container extends Subject {
         return ["run", "--bundle", this.#bundles.true, "--pid-file", this.pidFile, this.id];
       case "kill":
         return ["kill", this.id, "KILL"];
+      case "exec --detach --tty":
+        return [...step.split(" "), "--console-socket", this.consoleSocket, this.id, "/bin/true"];
+      case "exec --detach":
+        return ["exec", "--detach", "--pid-file", this.pidFile, this.id, "/bin/true"];
+      case "exec":
+      case "exec --tty":
+        return [...step.split(" "), this.id, "/bin/true"];
       default:
         return [...step.split(" "), this.id];
     }
@@ -90,7 +108,12 @@ export class Container extends Subject {
         return code === 0 ? [] : [`create succeeded, start then failed: ${message}`];
       }
       case "start":
-        return status === "running" ? [] : [`start succeeded, and the container is ${status}`];
+      case "exec":
+      case "exec --tty":
+      case "exec --detach":
+      case "exec --detach --tty":
+      case "ps":
+        return status === "running" ? [] : [`${step} succeeded, and the container is ${status}`];
       case "kill":
         this.waitUntilStopped();
         return [];
@@ -109,18 +132,37 @@ export class Container extends Subject {
   /** @inheritdoc */
   override async cleanUp(): Promise<string[]> {
     if (this.status() === undefined) return [];
-    const problems: string[] = [];
+    const problems = await this.#alone();
     const { code, message } = await this.run("delete --force");
     if (code !== 0) problems.push(`delete --force failed: ${message}`);
     if (this.status() !== undefined) problems.push("delete --force left a container");
     return problems;
   }
 
+  /** What an `exec` that was killed half-way began has ended with it, before anybody deletes the container. */
+  async #alone(): Promise<string[]> {
+    const state = this.#read();
+    const [cgroup] = state?.cgroups ?? [];
+    if (state?.init === undefined || cgroup === undefined) return [];
+    const { thread } = new Host(this.root);
+    let left: number[] = [];
+    for (let pause = 1; pause < PATIENCE_MS; pause *= 2) {
+      left = listProcesses(thread, cgroup.path).filter((pid) => pid !== state.init?.pid);
+      if (left.length === 0) return [];
+      await sleep(pause);
+    }
+    return [`beside its first process, the container has ${left.join(", ")}`];
+  }
+
+  #read(): StateFile | undefined {
+    using dir = StateDir.open(new Host(this.root).thread, this.root, this.id);
+    return dir?.read();
+  }
+
   /** Waits for the container's first process to end. */
   waitUntilStopped(): void {
     const { thread } = new Host(this.root);
-    using dir = StateDir.expect(thread, this.root, this.id);
-    const { init } = dir.read() ?? {};
+    const { init } = this.#read() ?? {};
     using pidfd = init && reopen(thread, init);
     if (pidfd?.waitSync(10_000) === false) throw new Error("the container does not end");
   }

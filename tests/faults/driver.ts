@@ -162,7 +162,7 @@ class Walker {
 
   #failed({ message, code, hit }: Outcome, errno: ErrnoName): string[] {
     const problems: string[] = [];
-    if (code !== 1) problems.push(`exit code ${code}`);
+    if (code !== failureOf(this.what.step)) problems.push(`exit code ${code}`);
     if (hit !== undefined) problems.push(...unclear(message, hit, errno));
     problems.push(...this.subject.failed(this.what.step, message));
     return problems;
@@ -256,6 +256,11 @@ function makeSubject(scenario: Scenario, names: Names): Subject {
   if (scenario.terminal) receive(container.consoleSocket);
   if (scenario.listener) receive(listenerPath(names));
   return container;
+}
+
+/** What a command that fails exits with: runc's number. */
+function failureOf(step: Step): number {
+  return step.startsWith("exec") ? 255 : 1;
 }
 
 /** Accepts what is sent to a path, and lets go of it. */

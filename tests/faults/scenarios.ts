@@ -1,7 +1,17 @@
 // The containers that the sweep makes. Each stands for code that the others do not reach.
 
 /** What a command line is swept for: on a container. */
-export type ContainerStep = "create" | "start" | "kill" | "delete" | "delete --force" | "run";
+export type ContainerStep =
+  | "create"
+  | "start"
+  | "kill"
+  | "delete"
+  | "delete --force"
+  | "run"
+  | ExecStep
+  | "ps";
+/** A program more in a running container. */
+export type ExecStep = "exec" | "exec --tty" | "exec --detach" | "exec --detach --tty";
 /** On network namespaces with names. */
 export type NetnsStep =
   | "netns add"
@@ -21,8 +31,8 @@ const NETNS_STEPS: readonly NetnsStep[] = [
 ];
 
 /** What is swept in a scenario. */
-export function stepsOf({ subject }: Scenario): readonly Step[] {
-  return subject === "netns" ? NETNS_STEPS : STEPS;
+export function stepsOf({ subject, more = [] }: Scenario): readonly Step[] {
+  return subject === "netns" ? NETNS_STEPS : [...STEPS, ...more];
 }
 
 // deno-lint-ignore no-explicit-any -- JSON that is changed here and there
@@ -45,6 +55,8 @@ export interface Scenario {
   readonly world?: string;
   /** Changes the default configuration of a container. */
   change?(spec: AnySpec, names: Names): void;
+  /** What is swept in this scenario and not in every one. */
+  readonly more?: readonly ContainerStep[];
   /** `create` gets a `--console-socket`. */
   readonly terminal?: true;
   /** Somebody listens at `listenerPath()`. */
@@ -89,9 +101,10 @@ function hooked(spec: AnySpec): void {
 }
 
 export const SCENARIOS: readonly Scenario[] = [
-  { name: "cgroup", change: limited },
+  { name: "cgroup", change: limited, more: ["exec", "exec --detach", "ps"] },
   {
     name: "cgroup, user namespace",
+    more: ["exec"],
     change(spec, names) {
       limited(spec, names);
       mapped(spec);
@@ -109,6 +122,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "hooks", change: hooked },
   {
     name: "terminal",
+    more: ["exec --tty", "exec --detach --tty"],
     terminal: true,
     change(spec) {
       spec.process.terminal = true;
@@ -136,6 +150,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "cgroup v2",
+    more: ["exec"],
     world: `${HIDE_CGROUPS} && mount -t cgroup2 none /sys/fs/cgroup`,
     change(spec, { mark }) {
       spec.linux.cgroupsPath = `/${mark}/container`;
