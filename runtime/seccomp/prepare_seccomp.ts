@@ -2,6 +2,7 @@ import type { Kernel } from "../../ffi/kernel.ts";
 import { readFile } from "../../ffi/files.ts";
 import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
 import { attempt } from "../../ffi/call.ts";
+import type { SyscallError } from "../../ffi/syscall_error.ts";
 import { flagsKnown, SECCOMP_FILTER_FLAG } from "../../ffi/syscalls/seccomp.ts";
 import { notifies } from "../spec/seccomp_schema.ts";
 import type { LinuxSeccomp } from "../spec/types.ts";
@@ -56,19 +57,28 @@ export async function prepareSeccomp(
  * @throws ValidationError for one that this kernel does not know.
  */
 function kernelFlags(kernel: Kernel, names: LinuxSeccomp["flags"]): number {
+  if (names === undefined) return takes(kernel, SPEC_ALLOW) instanceof Error ? 0 : SPEC_ALLOW;
   let sum = 0;
   names.forEach((name, i) => {
     if (name === "SECCOMP_FILTER_FLAG_TSYNC") return;
     const flag = SECCOMP_FILTER_FLAG[name];
-    const answer = kernel.call(attempt(flagsKnown(flag)));
-    if (answer instanceof Error && !answer.is("EFAULT")) {
-      throw new ValidationError(`linux.seccomp.flags[${i}]`, `this kernel does not take ${name}`, {
-        cause: answer,
-      });
+    const cause = takes(kernel, flag);
+    if (cause !== undefined) {
+      const problem = `this kernel does not take ${name}`;
+      throw new ValidationError(`linux.seccomp.flags[${i}]`, problem, { cause });
     }
     sum |= flag;
   });
   return sum;
+}
+
+/** Without it a filter makes the processor slower where a mitigation is tied to filters; runc and crun set it, too. */
+const SPEC_ALLOW = SECCOMP_FILTER_FLAG.SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+
+/** Why the kernel does not take a flag; undefined when it does. */
+function takes(kernel: Kernel, flag: number): SyscallError | undefined {
+  const answer = kernel.call(attempt(flagsKnown(flag)));
+  return answer instanceof Error && !answer.is("EFAULT") ? answer : undefined;
 }
 
 async function findOrCompile(kernel: Kernel, profile: LinuxSeccomp): Promise<Uint8Array> {

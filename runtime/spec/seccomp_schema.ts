@@ -109,9 +109,10 @@ export const SECCOMP = checked(
     architectures: defaulted(array(ARCHITECTURE), [], {
       note: "beside this machine's, which is always there; as far as libseccomp knows them",
     }),
-    flags: defaulted(array(FLAG), [], {
+    flags: optional(array(FLAG), {
       since: "1.0.2",
-      note: "as far as the kernel knows them; TSYNC changes nothing for a process of one thread",
+      note:
+        "as far as the kernel knows them; when absent, SECCOMP_FILTER_FLAG_SPEC_ALLOW, as in runc",
     }),
     listenerPath: optional(SOCKET_PATH, {
       since: "1.1",
@@ -124,7 +125,7 @@ export const SECCOMP = checked(
     const { defaultAction, defaultErrnoRet, syscalls, listenerPath, listenerMetadata } = seccomp;
     checkNumber(defaultAction, defaultErrnoRet, `${at}.defaultErrnoRet`);
     const notify = notifies(defaultAction, syscalls);
-    const waits = seccomp.flags.indexOf("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
+    const waits = seccomp.flags?.indexOf("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") ?? -1;
     if (waits >= 0 && !notify) {
       throw new ValidationError(`${at}.flags[${waits}]`, "is for profiles with SCMP_ACT_NOTIFY");
     }

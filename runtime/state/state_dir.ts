@@ -47,6 +47,7 @@ const O_DIR = O.O_RDONLY | O.O_DIRECTORY;
 export class StateDir implements Disposable {
   readonly journal: Journal;
   #open = true;
+  #filter: Uint8Array | undefined;
 
   private constructor(
     private readonly kernel: Kernel,
@@ -206,12 +207,14 @@ export class StateDir implements Disposable {
 
   /** Keeps the container's system call filter, for `start` and `exec`. */
   writeFilter(program: Uint8Array): void {
+    this.#filter = program;
     const opened = openat(this.fd, FILTER_FILE, O.O_WRONLY | O.O_CREAT | O.O_EXCL, 0o600);
     writeWhole(this.kernel, opened, program);
   }
 
   /** The container's system call filter. */
   readFilter(): Uint8Array {
+    if (this.#filter !== undefined) return this.#filter; // `run` has just written it
     const opened = openat(this.fd, FILTER_FILE, O.O_RDONLY);
     const [, bytes] = this.kernel.batch([opened, read(opened, LARGEST_FILTER), close(opened)]);
     return bytes;

@@ -49,6 +49,10 @@ const TOLERATED: readonly Tolerated[] = [
     shown: /^openat\(\d+, ("[0-9a-f]{16}"|"\.", O_WRONLY\|O_DIRECTORY\|O_CLOEXEC\|0x400000)/,
     why: "the same: a file of the cache of filters",
   },
+  {
+    shown: /^seccomp\(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW\S*, 0\)/,
+    why: "whether the kernel knows the flag: a filter works without it",
+  },
   { shown: /^flock\(\d+, LOCK_UN\)/, why: "closing does it, too" },
   { shown: /^statx\(\d+, "", AT_EMPTY_PATH/, why: "a standard descriptor that is closed" },
   { shown: /^(chdir|getcwd)\(/, why: "done once more as the container's user" },
