@@ -23,7 +23,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 /** How often a waiting caller looks whether the thread is still there. */
 const SLICE_MS = 250;
 /** How often a call that hangs is interrupted, a millisecond apart: the signal may come just before the call. */
-const INTERRUPTIONS = 50;
+const INTERRUPTIONS = 20;
 
 /** The thread cannot serve: it did not start, ended, or did not answer in time. */
 export class PinnedThreadError extends Error {
@@ -146,6 +146,8 @@ export class PinnedThread implements Kernel, AsyncDisposable {
         throw new PinnedThreadError(`${this.label}: its thread ${this.tid} does not end`);
       }
       await new Promise((resolve) => setTimeout(resolve, pause));
+      // A thread that got no processor meanwhile may have been signalled too early.
+      if (pause > 4 && Atomics.load(this.#turn, 0) === TURN.OVER) this.#interrupt();
     }
   }
 
@@ -249,12 +251,16 @@ export class PinnedThread implements Kernel, AsyncDisposable {
     return error;
   }
 
-  /** Lets the Worker end; what it hangs in is interrupted. Afterwards it has ended, or cannot be interrupted. */
+  /** Lets the Worker end; what it hangs in is interrupted. */
   #end(): void {
     const before = Atomics.exchange(this.#turn, 0, TURN.OVER);
     Atomics.notify(this.#turn, 0);
     if (before === TURN.ENDED) Atomics.store(this.#turn, 0, TURN.ENDED);
-    if (before !== TURN.WORKER) return;
+    if (before === TURN.WORKER) this.#interrupt();
+  }
+
+  /** Ends the call that the thread hangs in, if it can be interrupted, and with it the Worker. */
+  #interrupt(): void {
     interruptBySignal("SIGURG", SIGNAL.SIGURG, () =>
       unobserved(() => {
         const pid = this.kernel.call(getpid());

@@ -102,6 +102,13 @@ testUnless(
   },
 );
 
+testUnless(notRoot(), "NetnsWorker enters by name when a directory has one", async () => {
+  // Any directory with namespaces in it will do; this one has the test's own.
+  const byName = { name: "net", directory: "/proc/self/ns" };
+  await using worker = await NetnsWorker.enter(thread, byName);
+  assertEquals(`net:[${worker.inode}]`, own);
+});
+
 testUnless(
   notRoot(),
   "NetnsWorker.enter() throws when the target is not a network namespace",
