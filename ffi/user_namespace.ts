@@ -280,6 +280,26 @@ export class UserNamespaces implements Disposable {
   }
 }
 
+/**
+ * `UserNamespaces.getUsernsFd` for one namespace, by a stub of its own.
+ * @throws IdMapError, SyscallError, NamespaceProcessGone as there; then nothing is left.
+ */
+export function getUsernsFd(
+  carriers: Carriers,
+  uidMappings: readonly MappedRange[],
+  gidMappings: readonly MappedRange[],
+): number {
+  using namespaces = UserNamespaces.start(carriers);
+  const userns = namespaces.getUsernsFd(uidMappings, gidMappings);
+  try {
+    namespaces[Symbol.dispose]();
+  } catch (error) {
+    carriers.thread.call(close(userns));
+    throw error;
+  }
+  return userns;
+}
+
 function refuseOthers(flags: number): void {
   if ((flags & CLONE.CLONE_NEWUSER) !== 0) {
     throw new RangeError("CLONE_NEWUSER: the new namespaces would belong to yet another one");

@@ -17,11 +17,16 @@ const OLD_FILE = O.O_RDONLY | O.O_NOFOLLOW | O.O_NONBLOCK;
 export function pinNamespace(kernel: Kernel, namespace: number, path: string): void {
   const { fd, isNew } = openFile(kernel, path);
   try {
-    claim(kernel, fd, path);
+    const locked = kernel.call(attempt(flock(fd, LOCK.LOCK_EX | LOCK.LOCK_NB)));
+    if (isSyscallError(locked, "EAGAIN")) {
+      throw new CommandError(`--name: another belay pins a namespace at ${path} at this moment`);
+    }
     try {
+      if (locked !== undefined) throw locked;
+      checkVacant(kernel, fd, path);
       mountOn(kernel, namespace, fd, path);
     } catch (error) {
-      // Ours, and locked. Should it stay, the next one may use it.
+      // Ours, and nobody else's. Should it stay, the next one may use it.
       if (isNew) kernel.call(attempt(unlinkat(AT_FDCWD, path)));
       throw error;
     }
@@ -42,13 +47,8 @@ function openFile(kernel: Kernel, path: string): { fd: number; isNew: boolean } 
   }
 }
 
-/** Locks the file against other belays, and makes sure that nothing is there but it. */
-function claim(kernel: Kernel, fd: number, path: string): void {
-  const locked = kernel.call(attempt(flock(fd, LOCK.LOCK_EX | LOCK.LOCK_NB)));
-  if (locked instanceof Error) {
-    if (!locked.is("EAGAIN")) throw locked;
-    throw new CommandError(`--name: another belay pins a namespace at ${path} at this moment`);
-  }
+/** Makes sure that nothing is there but the locked file. */
+function checkVacant(kernel: Kernel, fd: number, path: string): void {
   // By the path once more: between the opening and the lock somebody may have been faster.
   const [opened, named] = kernel.batch([
     statx(fd, "", AT.AT_EMPTY_PATH),

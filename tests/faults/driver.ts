@@ -6,6 +6,7 @@ import { Container } from "./container.ts";
 import { type Deed, ERRNOS, type Hit } from "./injector.ts";
 import { children, closeImages, difference, reap } from "./housekeeping.ts";
 import { NetnsName } from "./netns_name.ts";
+import { UsernsPin } from "./userns_pin.ts";
 import { listenerPath, type Names, type Scenario, SCENARIOS, type Step } from "./scenarios.ts";
 import type { Outcome, Subject } from "./subject.ts";
 import { silent } from "./tolerated.ts";
@@ -162,7 +163,8 @@ class Walker {
 
   #failed({ message, code, hit }: Outcome, errno: ErrnoName): string[] {
     const problems: string[] = [];
-    if (code !== failureOf(this.what.step)) problems.push(`exit code ${code}`);
+    const expected = this.subject.failureCode(hit) ?? failureOf(this.what.step);
+    if (code !== expected) problems.push(`exit code ${code}`);
     if (hit !== undefined) problems.push(...unclear(message, hit, errno));
     problems.push(...this.subject.failed(this.what.step, message));
     return problems;
@@ -252,6 +254,7 @@ function openSignals(): void {
 
 function makeSubject(scenario: Scenario, names: Names): Subject {
   if (scenario.subject === "netns") return new NetnsName(names);
+  if (scenario.subject === "userns") return new UsernsPin(names);
   const container = new Container(scenario, names);
   if (scenario.terminal) receive(container.consoleSocket);
   if (scenario.listener) receive(listenerPath(names));

@@ -19,8 +19,10 @@ export type NetnsStep =
   | "netns add --veth"
   | "netns delete"
   | "netns repair";
+/** On user namespaces: pinned at a new path, at a file that is there, or with a command inside. */
+export type UsernsStep = "userns new --name" | "userns new --name FILE" | "userns new --";
 /** On anything. */
-export type Step = ContainerStep | NetnsStep;
+export type Step = ContainerStep | NetnsStep | UsernsStep;
 
 const STEPS: readonly ContainerStep[] = [
   ...["create", "start", "kill", "delete", "delete --force", "run"] as const,
@@ -30,9 +32,20 @@ const NETNS_STEPS: readonly NetnsStep[] = [
   "netns repair",
 ];
 
+const USERNS_STEPS: readonly UsernsStep[] = [
+  ...["userns new --name", "userns new --name FILE", "userns new --"] as const,
+];
+
 /** What is swept in a scenario. */
 export function stepsOf({ subject, more = [] }: Scenario): readonly Step[] {
-  return subject === "netns" ? NETNS_STEPS : [...STEPS, ...more];
+  switch (subject) {
+    case "netns":
+      return NETNS_STEPS;
+    case "userns":
+      return USERNS_STEPS;
+    default:
+      return [...STEPS, ...more];
+  }
 }
 
 // deno-lint-ignore no-explicit-any -- JSON that is changed here and there
@@ -50,7 +63,7 @@ export interface Names {
 export interface Scenario {
   readonly name: string;
   /** Absent: a container. */
-  readonly subject?: "netns";
+  readonly subject?: "netns" | "userns";
   /** The world that the walk needs: a shell command in a mount namespace of its own, before it. */
   readonly world?: string;
   /** Changes the default configuration of a container. */
@@ -164,4 +177,5 @@ export const SCENARIOS: readonly Scenario[] = [
     world: "mount -t tmpfs tmpfs /run && mount --make-shared /run && " +
       `exec unshare --net sh -c 'mount -t sysfs sysfs /sys && exec "$@"' sh "$@"`,
   },
+  { name: "userns", subject: "userns" },
 ];

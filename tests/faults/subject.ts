@@ -37,6 +37,10 @@ export abstract class Subject {
   abstract worked(step: Step): string[] | Promise<string[]>;
   /** What is wrong after a failure: what must not have been left. */
   abstract failed(step: Step, message: string): string[];
+  /** The exit code of a command at whose call a fault was injected; undefined for the step's usual one. */
+  failureCode(_hit: Hit | undefined): number | undefined {
+    return undefined;
+  }
   /** Takes away what can be seen, as a user would; what is wrong with that. */
   abstract cleanUp(): Promise<string[]>;
 

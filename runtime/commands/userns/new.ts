@@ -1,7 +1,7 @@
 import type { Carriers, Remote } from "../../../ffi/remote.ts";
 import { tolerate } from "../../../ffi/call.ts";
 import { isMapped, type MappedRange } from "../../../ffi/id_map.ts";
-import { UserNamespaces } from "../../../ffi/user_namespace.ts";
+import { getUsernsFd } from "../../../ffi/user_namespace.ts";
 import { isSyscallError } from "../../../ffi/syscall_error.ts";
 import { setgroups, setresgid, setresuid } from "../../../ffi/syscalls/credentials.ts";
 import { close, statx } from "../../../ffi/syscalls/file.ts";
@@ -91,9 +91,8 @@ async function runInside(
 
 /** Makes it. @throws CommandError when the kernel does not let this user. */
 function make(carriers: Carriers, { uidMappings, gidMappings }: Maps): number {
-  using namespaces = UserNamespaces.start(carriers);
   try {
-    return namespaces.getUsernsFd(uidMappings, gidMappings);
+    return getUsernsFd(carriers, uidMappings, gidMappings);
   } catch (cause) {
     if (!isSyscallError(cause, "EPERM") || cause.syscall !== "write") throw cause;
     throw new CommandError(
