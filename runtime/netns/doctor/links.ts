@@ -91,7 +91,9 @@ function filters(
   const dead = ({ redirectsTo }: Filter) =>
     redirectsTo !== undefined && !links.some((each) => each.index === redirectsTo);
   const all = socket.dump(getFilters(index)).map(parseFilter);
-  const preferences = new Set(all.filter(dead).map(({ preference }) => preference));
+  const preferences = new Set(
+    all.filter((each) => isFilter(each) && dead(each)).map(({ preference }) => preference),
+  );
   return [...preferences].map((preference): Case => ({
     finding: {
       ...{ kind: "filter", netns: inode, link: name, certain: true },
@@ -115,20 +117,25 @@ function removeFilter(
   },
 ): string {
   return visits.inside(inode, (socket) => {
-    const list = () => socket.dump(getFilters(index)).map(parseFilter);
-    const there = list().filter((each) => each.preference === preference && each.handle !== 0);
-    const redirecting = there.filter(({ redirectsTo }) => redirectsTo !== undefined);
-    if (redirecting.length === 0) return GONE;
-    if (!redirecting.every(dead)) {
-      throw new Error(
-        `a filter of preference ${preference} on ${name} sends to a link that is there`,
-      );
+    const all = socket.dump(getFilters(index)).map(parseFilter).filter(isFilter);
+    const ours = all.filter((each) => each.preference === preference);
+    if (!ours.some(dead)) return GONE;
+    if (!ours.every(dead)) {
+      throw new Error(`other filters on ${name} have preference ${preference}, too`);
+    }
+    // In one call, where it can be: what is ended in the middle must not leave half of it.
+    if (qdisc === "ingress" && all.every(dead)) {
+      socket.do(deleteIngress(index, qdisc));
+      return `deleted the filter and the ${qdisc} qdisc from ${name}`;
     }
     socket.do(deleteFilters(index, preference));
-    if (list().length > 0 || qdisc === "clsact") return `deleted the filter from ${name}`;
-    socket.do(deleteIngress(index, qdisc));
-    return `deleted the filter and the ${qdisc} qdisc from ${name}`;
+    return `deleted the filter from ${name}`;
   });
+}
+
+/** Not one of u32's tables, which the kernel lists among the filters: those have no number in their table. */
+function isFilter({ kind, handle }: Filter): boolean {
+  return handle !== 0 && (kind !== "u32" || (handle & 0xfff) !== 0);
 }
 
 function removeLink(visits: Visits, inode: number, { index, name }: Link): string {
