@@ -50,7 +50,7 @@ testUnless(
     tc qdisc add dev deaf ingress; ip link add gone type veth peer name gone-peer
     tc filter add dev deaf parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev gone
     ip link del gone
-    fix() { BELAY_FAULT="{\"k\":$1,\"do\":\"kill\"}" ${DENO_RUN} tests/faults/entry.ts netns doctor --fix; }
+    fix() { BELAY_FAULT="{\\"k\\":$1,\\"do\\":\\"kill\\"}" ${DENO_RUN} tests/faults/entry.ts netns doctor --fix; }
     killed=0
     for ((k = 1 + $1 % $2;; k += $2)); do
       fix $k >/dev/null 2>&1; code=$?

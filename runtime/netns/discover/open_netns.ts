@@ -26,9 +26,7 @@ export function openNetns(kernel: Kernel, netns: Netns, own: boolean): Opened {
   for (const open of waysTo(kernel, netns, own)) {
     try {
       const fd = open();
-      const { ino } = kernel.call(statx(fd, "", AT.AT_EMPTY_PATH));
-      if (Number(ino) === netns.inode) return { fd };
-      kernel.call(close(fd));
+      if (isIt(kernel, fd, netns)) return { fd };
     } catch (error) {
       if (!isSyscallError(error)) throw error;
       // Ended, closed, or something else by now: perhaps another holder is still there.
@@ -36,6 +34,17 @@ export function openNetns(kernel: Kernel, netns: Netns, own: boolean): Opened {
     }
   }
   return refused === undefined ? "gone" : { error: refused };
+}
+
+/** Whether it is that namespace; else it is closed. */
+function isIt(kernel: Kernel, fd: number, netns: Netns): boolean {
+  let is = false;
+  try {
+    is = Number(kernel.call(statx(fd, "", AT.AT_EMPTY_PATH)).ino) === netns.inode;
+  } finally {
+    if (!is) kernel.call(close(fd));
+  }
+  return is;
 }
 
 /** A few ways, cheapest first; one process in a thousand is enough. */

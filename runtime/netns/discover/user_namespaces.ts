@@ -19,8 +19,13 @@ export function ownerOf(
   let owner: number | undefined;
   let below: number | undefined;
   let next = kernel.call(attempt(owningUserNamespace(namespace)));
-  while (!(next instanceof Error)) {
-    const fd = next;
+  for (;;) {
+    if (next instanceof Error) {
+      // It, or the one above, is none of ours: the first one, or that of a container's host.
+      if (next.is("EPERM")) return owner;
+      throw next;
+    }
+    const fd: number = next;
     try {
       const inode = Number(kernel.call(statx(fd, "", AT.AT_EMPTY_PATH)).ino);
       owner ??= inode;
@@ -29,10 +34,9 @@ export function ownerOf(
       if (known.has(inode)) return owner;
       known.set(inode, undefined);
       below = inode;
-      next = kernel.call(attempt(parentNamespace(fd))); // EPERM: the first one, or a container's
+      next = kernel.call(attempt(parentNamespace(fd)));
     } finally {
       kernel.call(close(fd));
     }
   }
-  return owner;
 }

@@ -66,6 +66,8 @@ export async function survey(carriers: Carriers, options: SurveyOptions): Promis
     .flatMap((netns) => look.at(netns));
   const unseen = [...discovery.unseen];
   if (look.closed > 0) unseen.push(`what is inside of ${look.closed} network namespaces`);
+  const ownerless = namespaces.filter(({ owner }) => owner === undefined).length;
+  if (ownerless > 0) unseen.push(`who owns ${ownerless} network namespaces`);
   return { discovery, namespaces, users: look.users, own, unseen };
 }
 
