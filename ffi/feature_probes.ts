@@ -62,8 +62,8 @@ export function aboutSelf(kernel: Kernel, ask: (self: Pidfd) => Finding): Findin
     if (isSyscallError(error)) return found(false, error.message); // without pidfds nothing can be asked
     throw error;
   }
-  using owned = self;
-  return ask(owned);
+  using _owned = self;
+  return ask(self);
 }
 
 /** containerd's test for pidfds: waiting for oneself by pidfd must give ECHILD, and not EINVAL. */

@@ -17,7 +17,8 @@ import { hostCarriers } from "./host_carriers.ts";
 export const run: Run = async ({ globals, flags, args }) => {
   const { thread } = hostCarriers(globals);
   const [id = "", ...options] = args;
-  using dir = StateDir.expect(thread, globals.root, containerId(id));
+  const dir = StateDir.expect(thread, globals.root, containerId(id));
+  using _dir = dir; // named twice: see tests/unit/build_using_test.ts
   const state = dir.read();
   const before = processes(thread, state);
   if (flags.string("format") === "json") {

@@ -1,8 +1,7 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import { unlinkat } from "../../ffi/syscalls/file.ts";
 import { MNT_DETACH, umount2 } from "../../ffi/syscalls/mount.ts";
 import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
-import { close, openat } from "../../ffi/syscalls/file.ts";
+import { close, openat, unlinkat } from "../../ffi/syscalls/file.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { NETNS_DIR, NetnsDirectory, sameFile } from "./netns_directory.ts";
@@ -18,6 +17,9 @@ export interface RemovedNetns {
   readonly netns?: number;
 }
 
+/** As many are held at a time: a descriptor each, of which a process may have 1024. */
+const AT_ONCE = 200;
+
 /**
  * Takes the names away. What has each name is looked at before this waits for the lock, and nothing else is taken
  * away: who deletes and adds the same name meanwhile keeps what was added.
@@ -29,13 +31,12 @@ export function removeNetns(
   names: readonly string[],
   force: boolean,
 ): RemovedNetns[] {
-  using seen = lookAt(kernel, names);
   const removed: RemovedNetns[] = [];
   const failures: unknown[] = [];
-  const step = (name: string, entry: NetnsEntry | undefined, directory?: NetnsDirectory) => {
+  const step = (name: string, remove: () => RemovedNetns | undefined) => {
     try {
-      const gone = entry && directory && removeSeen(kernel, directory, entry);
-      if (gone) removed.push(gone);
+      const gone = remove();
+      if (gone !== undefined) removed.push(gone);
       else if (!force) {
         throw new CommandError(`there is no network namespace ${JSON.stringify(name)}`);
       }
@@ -43,15 +44,30 @@ export function removeNetns(
       failures.push(error); // told at the end: the other names must go
     }
   };
-  if ([...seen.entries.values()].some((entry) => entry !== undefined)) {
-    using directory = NetnsDirectory.locked(kernel);
-    for (const [name, entry] of seen.entries) step(name, entry, directory);
-  } else {
-    for (const name of names) step(name, undefined);
+  for (let at = 0; at < names.length; at += AT_ONCE) {
+    removeSome(kernel, names.slice(at, at + AT_ONCE), step);
   }
   if (failures.length === 1) throw failures[0];
   if (failures.length > 1) throw new AggregateError(failures, "not everything could be deleted");
   return removed;
+}
+
+function removeSome(
+  kernel: Kernel,
+  names: readonly string[],
+  step: (name: string, remove: () => RemovedNetns | undefined) => void,
+): void {
+  const seen = lookAt(kernel, names);
+  using _seen = seen; // named twice: see tests/unit/build_using_test.ts
+  const entries = [...seen.entries];
+  if (entries.every(([, entry]) => entry === undefined)) {
+    for (const [name] of entries) step(name, () => undefined);
+    return;
+  }
+  using directory = NetnsDirectory.locked(kernel);
+  for (const [name, entry] of entries) {
+    step(name, () => entry && removeSeen(kernel, directory, entry));
+  }
 }
 
 /** Opens what has the names, and so keeps it: no other namespace can get the inode of one that is held. */
