@@ -6,7 +6,13 @@ import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { close, openat } from "../../ffi/syscalls/file.ts";
 import { SECCOMP_FILTER_FLAG, seccomp_set_mode_filter } from "../../ffi/syscalls/seccomp.ts";
-import { connect, DescriptorMessage, SOCK, socket } from "../../ffi/syscalls/socket.ts";
+import {
+  connect,
+  DescriptorMessage,
+  setSendTimeout,
+  SOCK,
+  socket,
+} from "../../ffi/syscalls/socket.ts";
 import { CommandError } from "../cli/command_error.ts";
 import type { HookState } from "../hooks/run_hooks.ts";
 import { OCI_VERSION } from "../spec/oci_version.ts";
@@ -85,6 +91,9 @@ function processState(stub: Remote, { listener, container }: Filtering): string 
   });
 }
 
+/** How long who listens may take to have room for one more caller, and for what it is told. */
+const PATIENCE_S = 10;
+
 /** A connection to who listens at a path. Every failure is told with the field that named the path. */
 class Connection implements Disposable {
   #fd: number | undefined;
@@ -92,7 +101,7 @@ class Connection implements Disposable {
   constructor(private readonly thread: Kernel, private readonly path: string) {
     const fd = this.#fd = thread.call(socket(SOCK.SOCK_STREAM));
     try {
-      this.#do(() => thread.call(connect(fd, path)));
+      this.#do(() => thread.batch([setSendTimeout(fd, PATIENCE_S), connect(fd, path)]));
     } catch (error) {
       this[Symbol.dispose]();
       throw error;

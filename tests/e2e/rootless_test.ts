@@ -1,8 +1,9 @@
 // Containers of a user who is not root: a user namespace with that user's own id alone, and no cgroups.
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { noProgram, type Obstacle } from "../skip.ts";
 import { GID, OtherUser, UID } from "./other_user.ts";
 import { errorIn } from "./contained.ts";
+import { noLibseccomp, only } from "./seccomp_world.ts";
 import { e2e, until, type World } from "./world.ts";
 
 /** Some machines let nobody but root make user namespaces. */
@@ -16,8 +17,12 @@ function noNamespaces(): Obstacle {
   }
 }
 
-function rootless(name: string, work: (user: OtherUser, world: World) => Promise<void>): void {
-  const obstacles = [noProgram("setpriv", "util-linux"), noNamespaces()];
+function rootless(
+  name: string,
+  work: (user: OtherUser, world: World) => Promise<void>,
+  more?: Obstacle,
+): void {
+  const obstacles = [noProgram("setpriv", "util-linux"), noNamespaces(), more];
   e2e(name, (world) => work(new OtherUser(world), world), obstacles);
 }
 
@@ -145,3 +150,25 @@ rootless("userns new works for a plain user's own ids", async (user) => {
   assertStringIncludes(errorIn(pin.stderr), "it needs CAP_SYS_ADMIN where belay runs");
   assertEquals([...Deno.readDirSync(user.home)], []);
 });
+
+for (const noNewPrivileges of [true, false]) {
+  rootless(
+    `a plain user's container is filtered, noNewPrivileges ${noNewPrivileges}; so is what exec adds`,
+    async (user, world) => {
+      const bundle = await user.bundle(["sleep", "1000"], (spec) => {
+        spec.process.noNewPrivileges = noNewPrivileges;
+        spec.linux.seccomp = only("SCMP_ACT_ERRNO", ["mkdir"], { errnoRet: 2 });
+      });
+      const id = world.id();
+      await user.ok(["run", "--detach", "--bundle", bundle, id]);
+      const { pid } = JSON.parse(await user.ok(["state", id]));
+      const seccomp = /^Seccomp:\t2$/m;
+      assertMatch(Deno.readTextFileSync(`/proc/${pid}/status`), seccomp);
+      const added = await user.ok(["exec", id, "sh", "-c", "mkdir /x 2>&1; cat /proc/self/status"]);
+      assertStringIncludes(added, "No such file or directory");
+      assertMatch(added, seccomp);
+      await user.ok(["delete", "--force", id]);
+    },
+    noLibseccomp(),
+  );
+}

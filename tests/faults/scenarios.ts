@@ -145,7 +145,8 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "seccomp",
     world: FULL_CACHE,
     listener: true,
-    steps: ["create", "start"],
+    more: ["exec"],
+    steps: ["create", "start", "exec"],
     change(spec, names) {
       spec.process.scheduler = { policy: "SCHED_OTHER", nice: 1 };
       spec.process.ioPriority = { class: "IOPRIO_CLASS_BE", priority: 5 };

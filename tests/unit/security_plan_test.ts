@@ -197,7 +197,7 @@ Deno.test("execFiltered() installs the filter just before execve, and sends the 
   recorder.calls.length = 0;
   execFiltered(recorder.thread, stub, calls, { ...filtering, listener: { path: "/run/agent" } });
   assertEquals(recorder.calls.map(({ process, name }) => `${process}: ${name}`), [
-    ...["belay: socket", "belay: connect", "init: openat", "init: close"],
+    ...["belay: socket", "belay: setsockopt", "belay: connect", "init: openat", "init: close"],
     ...["init: seccomp", "init: sendmsg", "belay: sendmsg", "belay: close", "belay: close"],
     "init: execve",
   ]);
