@@ -54,8 +54,7 @@ Deno.chmodSync(home, 0o755);
 
 /** Where clients have the runtimes keep their containers. */
 const STATES = [
-  ...["/run/docker/runtime-runc/moby", "/run/docker/runtime-belay/moby"],
-  ...[`/run/containerd/runc/${MARK}`, "/run/belay", "/run/runc"],
+  ...["/run/docker/runtime-runc/moby", `/run/containerd/runc/${MARK}`, "/run/belay", "/run/runc"],
 ];
 
 /** What the storage of podman and buildah mounts and unmounts when it likes. */
