@@ -2,8 +2,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import type { Ended } from "../e2e/belay.ts";
 import { MARK } from "../e2e/census.ts";
-import { noFile, noProgram, notRoot, testUnless } from "../skip.ts";
-import { type Check, compare, type Contestant, RUNC } from "./checks.ts";
+import { noFile, noProgram, notRoot } from "../skip.ts";
+import { clientTest } from "./client.ts";
+import { all, type Check, compare, type Contestant, RUNC } from "./checks.ts";
 import { makeRootfsTar } from "./image.ts";
 import { Stage, type StageOptions } from "./stage.ts";
 
@@ -137,11 +138,11 @@ const checks: readonly Check<Buildah>[] = [
     name: "run: 8 at once",
     run: (buildah) =>
       buildah.container(async (id) => {
-        const all = await Promise.all(Array.from({ length: 8 }, (_, i) =>
+        const outputs = await all(Array.from({ length: 8 }, (_, i) =>
           buildah.ok(...buildah.runArgs([], id, ["echo", `${i}`]))));
         assertEquals(
-          all,
-          all.map((_, i) =>
+          outputs,
+          outputs.map((_, i) =>
             `${i}`
           ),
         );
@@ -153,7 +154,7 @@ const obstacles = [
   ...[notRoot(), noFile(RUNC.path), noProgram("tini"), noProgram("buildah")],
 ];
 
-testUnless(obstacles, "buildah", async (t) => {
+clientTest(obstacles, "buildah", async (t) => {
   await using stage = await Stage.open();
   const tar = await makeRootfsTar(stage.dir);
   const before = stage.census();

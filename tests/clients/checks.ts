@@ -29,6 +29,12 @@ const ONLY = new RegExp(Deno.env.get("BELAY_CLIENTS_ONLY") ?? "");
 /** Whether everything is done as often as the issue asks (BELAY_CLIENTS=all), or as often as CI has time for. */
 export const ALL = Deno.env.get("BELAY_CLIENTS") === "all";
 
+/** As Promise.all, but what has begun has ended, also when something failed: the next check begins alone. */
+export async function all<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(work);
+  return await Promise.all(work);
+}
+
 /** Runs a list with both; every check is a step. @param session Makes what drives the client with a runtime. */
 export async function compare<S>(
   t: Deno.TestContext,

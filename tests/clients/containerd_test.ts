@@ -1,8 +1,8 @@
 // containerd and ctr, with belay beside runc.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { MARK, until } from "../e2e/census.ts";
-import { testUnless } from "../skip.ts";
-import { ALL, type Check, compare } from "./checks.ts";
+import { clientTest } from "./client.ts";
+import { ALL, all, type Check, compare } from "./checks.ts";
 import { Containerd, containerdObstacles, type Ctr } from "./containerd.ts";
 import { NOT_EXECUTABLE } from "./image.ts";
 import { SLEEPER } from "./life_checks.ts";
@@ -198,7 +198,7 @@ const checks: readonly Check<Ctr>[] = [
     name: `${AT_ONCE} containers started at once, and removed at once`,
     async run(ctr) {
       const before = ctr.stage.census();
-      await Promise.all(
+      await all(
         Array.from({ length: AT_ONCE }, () =>
           ctr.beside([], SLEEPER, async (id) => {
             assertEquals(await ctr.ok("task", "exec", "--exec-id", "e", id, "echo", id), id);
@@ -220,7 +220,7 @@ const checks: readonly Check<Ctr>[] = [
   },
 ];
 
-testUnless(containerdObstacles(), "containerd", async (t) => {
+clientTest(containerdObstacles(), "containerd", async (t) => {
   await using stage = await Stage.open();
   await using daemon = await Containerd.start(stage);
   const before = stage.census();

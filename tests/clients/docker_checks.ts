@@ -71,17 +71,7 @@ export const dockerChecks: readonly Check<DockerCli>[] = [
     async run(cli) {
       const since = `${Date.now() / 1000}`;
       const name = cli.name();
-      await cli.ok(
-        "run",
-        "--rm",
-        "--name",
-        name,
-        ...cli.flags([]),
-        "bb:local",
-        "sh",
-        "-c",
-        "exit 4",
-      );
+      await cli.run(["--name", name], ["sh", "-c", "exit 4"]);
       const events = await until("it has been destroyed", async () => {
         const text = await cli.ok(
           ...["events", "--since", since, "--until", `${Date.now() / 1000}`],

@@ -1,4 +1,5 @@
 // docker and dockerd, with belay beside runc.
+import { clientTest } from "./client.ts";
 import { compare } from "./checks.ts";
 import { confinementChecks } from "./confinement_checks.ts";
 import { dockerChecks, remapChecks } from "./docker_checks.ts";
@@ -6,9 +7,8 @@ import { Dockerd, dockerObstacles } from "./dockerd.ts";
 import { lifeChecks } from "./life_checks.ts";
 import { manyChecks } from "./many_checks.ts";
 import { Stage } from "./stage.ts";
-import { testUnless } from "../skip.ts";
 
-testUnless(dockerObstacles(), "docker", async (t) => {
+clientTest(dockerObstacles(), "docker", async (t) => {
   await using stage = await Stage.open();
   await using daemon = await Dockerd.start(stage);
   const before = stage.census();
@@ -17,7 +17,7 @@ testUnless(dockerObstacles(), "docker", async (t) => {
   await stage.assertUnchanged(before);
 });
 
-testUnless(dockerObstacles(), "docker with userns-remap", async (t) => {
+clientTest(dockerObstacles(), "docker with userns-remap", async (t) => {
   await using stage = await Stage.open();
   for (const file of ["subuid", "subgid"]) {
     Deno.writeTextFileSync(stage.path(`/etc/${file}`), "dockremap:200000:65536\n");

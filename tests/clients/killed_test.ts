@@ -6,7 +6,7 @@ import { Pidfd } from "../../ffi/pidfd.ts";
 import { belayPath } from "../e2e/belay.ts";
 import { commandLine, MARK, type Process, sleep, until } from "../e2e/census.ts";
 import { generator } from "../random.ts";
-import { testUnless } from "../skip.ts";
+import { clientTest } from "./client.ts";
 import { ALL, BELAY } from "./checks.ts";
 import { type DockerCli, Dockerd, dockerObstacles } from "./dockerd.ts";
 import { Stage } from "./stage.ts";
@@ -26,7 +26,7 @@ const seed = Number(
   Deno.env.get("BELAY_CLIENTS_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0],
 );
 
-testUnless(dockerObstacles(), `docker run killed at ${ROUNDS} random moments`, async () => {
+clientTest(dockerObstacles(), `docker run killed at ${ROUNDS} random moments`, async () => {
   console.log(`BELAY_CLIENTS_SEED=${seed}`);
   const random = generator(seed);
   await using stage = await Stage.open();

@@ -1,6 +1,6 @@
 // Many containers at once, and one after the other.
 import { assertEquals } from "@std/assert";
-import { ALL, type Check } from "./checks.ts";
+import { ALL, all, type Check } from "./checks.ts";
 import type { Cli } from "./cli.ts";
 import { SLEEPER } from "./life_checks.ts";
 
@@ -15,12 +15,12 @@ export const manyChecks: readonly Check<Cli>[] = [
       const names = Array.from({ length: AT_ONCE }, () => cli.name());
       const before = cli.stage.census();
       try {
-        await Promise.all(
+        await all(
           names.map((name) =>
             cli.ok("run", "-d", "--name", name, ...cli.flags([]), "bb:local", ...SLEEPER)
           ),
         );
-        const outputs = await Promise.all(names.map((name) => cli.ok("exec", name, "echo", name)));
+        const outputs = await all(names.map((name) => cli.ok("exec", name, "echo", name)));
         assertEquals(outputs, names);
       } finally {
         await cli.ok("rm", "-f", ...names);

@@ -1,7 +1,8 @@
 // podman, rootful, with belay beside runc.
 import { assertEquals, assertMatch } from "@std/assert";
 import { MARK, until } from "../e2e/census.ts";
-import { noFile, noProgram, notRoot, testUnless } from "../skip.ts";
+import { noFile, noProgram, notRoot } from "../skip.ts";
+import { clientTest } from "./client.ts";
 import { type Check, compare, type Contestant, RUNC } from "./checks.ts";
 import { Cli } from "./cli.ts";
 import { confinementChecks } from "./confinement_checks.ts";
@@ -97,7 +98,7 @@ const obstacles = [
   ...[noFile("/usr/lib/podman/netavark"), noProgram("catatonit")],
 ];
 
-testUnless(obstacles, "podman", async (t) => {
+clientTest(obstacles, "podman", async (t) => {
   await using stage = await Stage.open();
   Deno.writeTextFileSync(`${stage.dir}/podman.conf`, CONF);
   const tar = await makeRootfsTar(stage.dir);

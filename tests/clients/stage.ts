@@ -1,5 +1,5 @@
-// Where a client and its daemon are tested: pid, network and mount namespaces of their own, with an empty /run and an
-// /etc that forgets what is written to it. So the machine's own docker, containerd, podman, links and firewall are
+// Where a client and its daemon are tested: pid, network and mount namespaces of their own, with an empty /run, an empty
+// cache for the launcher, and an /etc that forgets what is written to it. So the machine's own docker, containerd, podman, links and firewall are
 // neither seen nor touched; and whatever a daemon leaves running ends with the stage, even when the test is killed.
 import type { Ended } from "../e2e/belay.ts";
 import { assertEquals } from "@std/assert";
@@ -36,8 +36,12 @@ const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
  */
 const SET = `set -e
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/etc/upper /run/etc/work /run/lock
+mkdir -p /run/etc/upper /run/etc/work /run/lock /run/netns
+mount --bind /run/netns /run/netns
+mount --make-shared /run/netns
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
+mkdir -p /var/cache/belay
+mount -t tmpfs -o mode=700 tmpfs /var/cache/belay
 mkdir /run/cgroup
 mount --move /sys/fs/cgroup /run/cgroup 2>/dev/null || mount --rbind /sys/fs/cgroup /run/cgroup
 mount -t sysfs sysfs /sys
@@ -60,8 +64,8 @@ const STATES = [
 /** What the storage of podman and buildah mounts and unmounts when it likes. */
 const STORAGE = /\/storage\/overlay$/;
 
-/** A cgroup that is no container's. */
-const PARENT = /^\/sys\/fs\/cgroup\/[^/]+\/[^/]+(\/conmon)?$/;
+/** A cgroup that is no container's: a parent of all, one that podman keeps for its monitors, BuildKit for its steps. */
+const PARENT = /^\/sys\/fs\/cgroup\/[^/]+\/[^/]+(\/conmon|\/buildkit)?$/;
 
 let stages = 0;
 
@@ -196,7 +200,7 @@ export class Stage implements AsyncDisposable {
       processes: this.processes().map(({ pid, name }) => `${pid} ${name}`).sort(),
       mounts: this.mounts().filter((each) => !this.#asItWas.includes(each) && !STORAGE.test(each))
         .sort(),
-      // What a client groups its containers under stays empty behind, with every runtime; podman's monitors too.
+      // What a client groups its containers under stays empty behind, with every runtime.
       cgroups: cgroups().filter((path) => !PARENT.test(path)),
       links: [...Deno.readDirSync(this.path("/sys/class/net"))].map(({ name }) => name).sort(),
       states: STATES.flatMap((root) => entries(this.path(root)).map((id) => `${root}/${id}`)),
