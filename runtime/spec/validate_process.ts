@@ -34,11 +34,15 @@ function dropUngrantable(sets: LinuxCapabilities, warnings: string[]): void {
     });
   }
   const keepWithin = (set: "effective" | "ambient", superset: "permitted" | "inheritable") => {
-    sets[set] = sets[set].filter((name) => {
-      if (sets[superset].includes(name)) return true;
-      warnings.push(`process.capabilities.${set}: ${name} is dropped: it is not in ${superset}`);
-      return false;
-    });
+    const dropped = sets[set].filter((name) => !sets[superset].includes(name));
+    if (dropped.length === 0) return;
+    sets[set] = sets[set].filter((name) => !dropped.includes(name));
+    // One line for all: buildah asks for eleven ambient capabilities that nobody could be given.
+    const [are, they] = dropped.length === 1 ? ["is", "it is"] : ["are", "they are"];
+    const names = dropped.join(", ");
+    warnings.push(
+      `process.capabilities.${set}: ${names} ${are} dropped: ${they} not in ${superset}`,
+    );
   };
   keepWithin("effective", "permitted");
   keepWithin("ambient", "permitted");
