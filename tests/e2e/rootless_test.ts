@@ -56,6 +56,7 @@ rootless("a plain user takes a container through its life", async (user, world) 
   assertStringIncludes(await user.ok(["list"]), `#${UID}`);
   await user.ok(["start", id]);
   assertEquals(await status(), "running");
+  assertEquals(await user.ok(["exec", id, "sh", "-c", "id -u; id -g"]), "0\n0\n");
   await user.ok(["kill", id, "KILL"]);
   await until("the container's end", async () => await status() === "stopped");
   await user.ok(["delete", id]);
