@@ -270,6 +270,38 @@ contained("linux.seccomp in a trace: from the filter on, one request", async (bu
   ]);
 }, obstacles);
 
+contained(
+  "linux.seccomp: a filter is compiled once, and kept for the next start",
+  async (bundle) => {
+    bundle.config.linux.seccomp = only("SCMP_ACT_ERRNO", ["personality"]);
+    bundle.write("true");
+    const { world, path, id } = bundle;
+    // A cache of the test's own, in a mount namespace.
+    const script = "mkdir -p -m 700 /run/belay-seccomp && " +
+      "mount -t tmpfs -o mode=700 none /run/belay-seccomp && for i in 1 2; do " +
+      '"$0" --root "$1" --trace "$2/trace-$i" run --bundle "$3" "$4" || exit; done; ls -l /run/belay-seccomp';
+    const command = ["unshare", "--mount", "sh", "-c", script, belayPath];
+    const { code, stdout, stderr } = await world.start([
+      ...command,
+      world.root,
+      world.dir,
+      path,
+      id,
+    ])
+      .ended;
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(stdout, /^total \d+\n-rw------- 1 root root +\d+ .* [0-9a-f]{16}\n$/);
+    const names = (i: number) => {
+      const { calls } = validateTrace(JSON.parse(Deno.readTextFileSync(`${world.dir}/trace-${i}`)));
+      return calls.map(({ args }) => args.call)
+        .filter((call) => /^linkat|^memfd_create\("belay-seccomp"/.test(call))
+        .map((call) => call.split("(")[0]);
+    };
+    assertEquals([names(1), names(2)], [["memfd_create", "linkat"], []]);
+  },
+  obstacles,
+);
+
 /** Whether this kernel serves int 0x80. */
 async function noI386(): Promise<string | undefined> {
   if (notX86() !== undefined) return notX86();

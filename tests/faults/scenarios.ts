@@ -85,7 +85,7 @@ export function listenerPath({ home }: Names): string {
 
 /** A cache of filters that can be looked into, and keeps nothing: so every filter is compiled. */
 const FULL_CACHE =
-  "mkdir -p /run/belay-seccomp && mount -t tmpfs -o mode=700,ro none /run/belay-seccomp";
+  "mkdir -p -m 700 /run/belay-seccomp && mount -t tmpfs -o mode=700,ro none /run/belay-seccomp";
 
 const HIDE_CGROUPS = "umount -R /sys/fs/cgroup";
 
