@@ -16,6 +16,11 @@ const EACH = [0, 0, 0, 0, 3, 3, 2, 0, 0, 0, 0, 0, 0, 2, 0, 3, 0, 0, 0, 3];
 const MAGIC = 0xeb9f;
 const HEADER_SIZE = 24;
 
+/** Bytes that are no BTF, or hold kinds of types that came after this was written. */
+export class BtfError extends Error {
+  override readonly name = "BtfError";
+}
+
 /** What was asked of a kernel's types, and found. */
 export interface BtfAnswers {
   /** The numbers of functions, by name. */
@@ -28,7 +33,7 @@ export interface BtfAnswers {
  * Looks functions and members up, in one walk over all types: some 130,000, for ids are their places in the walk. What
  * there is not is left out. Of several structs of one name the first that has the member counts.
  * @param members As `struct.member`.
- * @throws Error for what is no BTF, or holds kinds of types that came after this was written.
+ * @throws BtfError
  */
 export function searchBtf(
   bytes: Uint8Array,
@@ -67,7 +72,9 @@ export function searchBtf(
     }
     const fixed = FIXED[kind];
     if (fixed === undefined || kind === 0) {
-      throw new Error(`the kernel's BTF holds types of a kind that belay does not know: ${kind}`);
+      throw new BtfError(
+        `the kernel's BTF holds types of a kind that belay does not know: ${kind}`,
+      );
     }
     at += 3 + fixed + (EACH[kind] ?? 0) * length;
   }
@@ -82,13 +89,13 @@ function bitOffset(offset: number, info: number): number {
 function open(bytes: Uint8Array): { words: Uint32Array; names: string } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < HEADER_SIZE || view.getUint16(0, true) !== MAGIC) {
-    throw new Error("this is no BTF");
+    throw new BtfError("this is no BTF");
   }
   const [header = 0, typeOffset = 0, typeSize = 0, nameOffset = 0, nameSize = 0] = [1, 2, 3, 4, 5]
     .map((word) => view.getUint32(word * 4, true));
   const types = bytes.slice(header + typeOffset, header + typeOffset + typeSize);
   const text = bytes.subarray(header + nameOffset, header + nameOffset + nameSize);
-  if (types.length < typeSize || text.length < nameSize) throw new Error("the BTF is cut short");
+  if (types.length < typeSize || text.length < nameSize) throw new BtfError("the BTF is cut short");
   return {
     words: new Uint32Array(types.buffer, 0, typeSize >>> 2),
     // One character for each byte: a place in the text is the offset that the types name.

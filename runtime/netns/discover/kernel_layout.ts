@@ -1,4 +1,4 @@
-import { type BtfAnswers, searchBtf } from "../../../ffi/btf.ts";
+import { type BtfAnswers, BtfError, searchBtf } from "../../../ffi/btf.ts";
 import { attempt } from "../../../ffi/call.ts";
 import type { Kernel } from "../../../ffi/kernel.ts";
 import { ITERATOR_MEMBERS, ITERATORS } from "../../../ffi/task_iterators.ts";
@@ -99,7 +99,13 @@ function keep(kernel: Kernel, directory: number, kept: Kept): void {
 function ask(kernel: Kernel): BtfAnswers | undefined {
   const bytes = wholeFile(kernel, BTF_FILE);
   if (bytes === undefined) return undefined;
-  const answers = searchBtf(bytes, ITERATORS, ITERATOR_MEMBERS);
+  let answers: BtfAnswers;
+  try {
+    answers = searchBtf(bytes, ITERATORS, ITERATOR_MEMBERS);
+  } catch (error) {
+    if (error instanceof BtfError) return undefined; // a newer kernel's: /proc is there as well
+    throw error;
+  }
   const complete = ITERATORS.every((name) => name in answers.functions) &&
     ITERATOR_MEMBERS.every((name) => name in answers.members);
   return complete ? answers : undefined;
