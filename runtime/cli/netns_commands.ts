@@ -103,7 +103,7 @@ export const NETNS_COMMANDS: readonly Command[] = [
       {
         name: "long",
         short: "l",
-        help: "also their nsids and the links inside (as --json always does)",
+        help: "also their owners, nsids and the links inside (as --json always does)",
       },
       { name: "tree", help: "below the user namespaces that own them" },
       { ...JSON_FLAG, help: "print JSON: an array, with every holder" },

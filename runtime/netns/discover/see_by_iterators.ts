@@ -9,8 +9,8 @@ import {
 import { close, read } from "../../../ffi/syscalls/file.ts";
 import type { Seen, ThreadSeen } from "./seen.ts";
 
-/** More than the kernel gives at once (eight pages), so that records come whole. */
-const READ_SIZE = 0x10000;
+/** Whole records, and as many as fit into a carrier's memory (32 KiB) as it is: the kernel has no more at once. */
+const READ_SIZE = 680 * RECORD_WORDS * 4;
 
 /**
  * Sees everything in two walks of the kernel's own, some 30 system calls whatever there is to be seen.

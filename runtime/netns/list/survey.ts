@@ -17,7 +17,7 @@ export interface SurveyOptions {
   readonly kinds: readonly HolderKind[];
   /** And nothing of another kind. */
   readonly only: boolean;
-  /** Whether to learn their nsids and the links inside, which takes a visit to each. */
+  /** Whether to learn their owners, nsids and the links inside, which takes a visit to each. */
   readonly long: boolean;
   /** Whether to find out how user namespaces lie below each other. */
   readonly tree: boolean;
@@ -28,7 +28,7 @@ export interface SurveyOptions {
 /** A namespace with what it takes more than a look to learn. */
 export interface Surveyed {
   readonly netns: Netns;
-  /** The inode of the user namespace that owns it; undefined when that is out of sight. */
+  /** The inode of the user namespace that owns it; undefined when nobody asked, or it is out of sight. */
   readonly owner: number | undefined;
   /** The number that the namespace that belay runs in has for it. */
   readonly nsid: number | undefined;
@@ -66,7 +66,9 @@ export async function survey(carriers: Carriers, options: SurveyOptions): Promis
     .flatMap((netns) => look.at(netns));
   const unseen = [...discovery.unseen];
   if (look.closed > 0) unseen.push(`what is inside of ${look.closed} network namespaces`);
-  const ownerless = namespaces.filter(({ owner }) => owner === undefined).length;
+  const ownerless = !options.long && !options.tree
+    ? 0
+    : namespaces.filter(({ owner }) => owner === undefined).length;
   if (ownerless > 0) unseen.push(`who owns ${ownerless} network namespaces`);
   return { discovery, namespaces, users: look.users, own, unseen };
 }
@@ -97,7 +99,8 @@ class Look {
     const { links, nsids, tree } = this.wanted;
     const owner = netns.owner === 0 ? undefined : netns.owner;
     const inside = links?.throughProcess(netns);
-    const needed = owner === undefined || tree && !this.users.has(owner) ||
+    const needed = (tree || links !== undefined) && owner === undefined ||
+      tree && owner !== undefined && !this.users.has(owner) ||
       nsids !== undefined || links !== undefined && inside === undefined;
     if (needed) return this.#opened(netns, owner, inside);
     return [{ netns, owner, links: inside, nsid: undefined }];

@@ -6,16 +6,14 @@ import type { Survey, Surveyed } from "./survey.ts";
 const NAMED = 3;
 const GAP = 3;
 
-/** The table for people; `long` with nsids and the links inside. */
+/** The table for people; `long` with what a visit to each has told: nsid, owner, and the links inside. */
 export function netnsTable({ namespaces, discovery, own }: Survey, long: boolean): string {
   const only = (cells: readonly string[]) => long ? cells : [];
   const rows = [
-    ["NETNS", ...only(["NSID"]), "OWNER", ...only(["LINKS"]), "HELD BY"],
+    ["NETNS", ...only(["NSID", "OWNER", "LINKS"]), "HELD BY"],
     ...namespaces.map((each) => [
       `${each.netns.inode}${each.netns.inode === own ? " *" : ""}`,
-      ...only([String(each.nsid ?? "-")]),
-      String(each.owner ?? "?"),
-      ...only([linksText(each)]),
+      ...only(long ? [String(each.nsid ?? "-"), String(each.owner ?? "?"), linksText(each)] : []),
       heldBy(each.netns, discovery),
     ]),
   ];
@@ -35,6 +33,13 @@ function linksText({ links }: Surveyed): string {
 
 /** Who holds a namespace, in one line. */
 export function heldBy(netns: Netns, { comm }: Discovery): string {
+  const [first] = netns.threads;
+  const others = netns.mounts.length + netns.descriptors.length + netns.sockets.length;
+  if (
+    first !== undefined && netns.threads.length === 1 && others === 0 && first.pid === first.tid
+  ) {
+    return `process ${first.comm} (${first.pid})`; // as most are
+  }
   const parts: string[] = [];
   const processes = netns.threads.filter(({ pid, tid }) => pid === tid);
   const threads = netns.threads.filter(({ pid, tid }) => pid !== tid);
