@@ -1,8 +1,9 @@
 // belay netns list: every kind of holder alone, and what is told of it, by both ways of looking.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { call } from "../../ffi/call.ts";
+import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
 import { CLONE } from "../../ffi/abi/process_flags.ts";
-import { close } from "../../ffi/syscalls/file.ts";
+import { close, openat } from "../../ffi/syscalls/file.ts";
 import { unshare } from "../../ffi/syscalls/namespace.ts";
 import { NetnsWorker } from "../../runtime/netns/netns_worker.ts";
 import type { Holder } from "../../runtime/netns/discover/holder.ts";
@@ -70,6 +71,23 @@ for (const [way, obstacle] of WAYS) {
       [obstacle, kind === "tun" ? noFile("/dev/net/tun") : undefined],
     );
   }
+
+  e2e(`netns list --scan=${way} asks a namespace that is held with O_PATH`, async (world) => {
+    const hold: typeof HOLDS.nsfs = (stub) =>
+      stub.call(openat(AT_FDCWD, "/proc/thread-self/ns/net", O.O_PATH));
+    await held(hold, "", async ({ inode, fd, pid }) => {
+      const found = await report(world, inode, `--scan=${way}`);
+      assertEquals([found?.owner, found?.links], [
+        Number(Deno.statSync("/proc/self/ns/user").ino),
+        ["lo"],
+      ]);
+      assertEquals(found?.holders.map((each) => [each.kind, each.pid, each.fd]), [[
+        "nsfs",
+        pid,
+        fd,
+      ]]);
+    });
+  }, obstacle);
 
   e2e(`netns list --scan=${way} tells sockets apart`, async (world) => {
     const all = (stub: Parameters<typeof HOLDS.socket>[0]) => {

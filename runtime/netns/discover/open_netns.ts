@@ -58,8 +58,11 @@ function* waysTo(kernel: Kernel, netns: Netns, own: boolean): Generator<() => nu
     yield () => open(`/proc/${through.pid}/task/${through.tid}/root${path}`);
   }
   for (const { kind, pid, tid, fd } of netns.descriptors.slice(0, 3)) {
-    if (kind === "nsfs") yield () => copyOf(kernel, pid, tid, fd, (copy) => [copy, undefined]);
-    else yield () => throughSocket(kernel, pid, tid, fd);
+    if (kind === "nsfs") {
+      // Opened once more: whoever has it may have opened it with O_PATH, and such a one answers no question.
+      yield () => copyOf(kernel, pid, tid, fd, (copy) => [open(`/proc/self/fd/${copy}`), copy]);
+    }
+    if (kind === "tun") yield () => throughSocket(kernel, pid, tid, fd);
   }
   for (const { pid, tid, piece, start } of netns.sockets.slice(0, 3)) {
     yield () => throughSocket(kernel, pid, tid, piece[start + RECORD.fd] ?? 0);
@@ -76,7 +79,7 @@ function copyOf(
   pid: number,
   tid: number,
   fd: number,
-  use: (copy: number) => [wanted: number, rest: number | undefined],
+  use: (copy: number) => [wanted: number, rest: number],
 ): number {
   const pidfd = kernel.call(holderOf(pid, tid));
   let copy: number | undefined;
