@@ -11,8 +11,8 @@ export interface Check<S> {
 
 /** A runtime as a client is told of it. */
 export interface Contestant {
-  /** `runc` or `belay`; containers and images are named after it. */
-  readonly name: "runc" | "belay";
+  /** `runc`, `belay`; containers and images are named after it. */
+  readonly name: string;
   /** The executable. */
   readonly path: string;
 }

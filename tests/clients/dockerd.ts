@@ -30,17 +30,22 @@ export class Dockerd implements AsyncDisposable {
     readonly stage: Stage,
     readonly dir: string,
     private readonly actor: Actor,
+    private readonly runtimes: readonly Contestant[],
   ) {}
 
-  /** Starts one. @param flags More of them for dockerd. */
-  static async start(stage: Stage, flags: readonly string[] = []): Promise<Dockerd> {
+  /** Starts one. @param flags More of them for dockerd. @param runtimes What it is to know. */
+  static async start(
+    stage: Stage,
+    flags: readonly string[] = [],
+    runtimes: readonly Contestant[] = [BELAY, RUNC],
+  ): Promise<Dockerd> {
     const dir = Deno.makeTempDirSync({ dir: stage.dir, prefix: "docker-" });
     Deno.chmodSync(dir, 0o755); // remapped users pass through it
     Deno.mkdirSync(`${dir}/bin`);
     // BuildKit executes `runc`, from PATH. Which one that is is changed by `useInBuilds()`.
     Deno.symlinkSync(RUNC.path, `${dir}/bin/runc`);
     Deno.mkdirSync(stage.path("/etc/docker"), { recursive: true });
-    configure(stage, RUNC.name);
+    configure(stage, runtimes, RUNC.name);
     const actor = stage.start([
       ...["sh", "-c", `export PATH=${dir}/bin:$PATH; exec "$@"`, "sh"],
       ...["dockerd", "--data-root", `${dir}/data`, "--exec-root", "/run/docker"],
@@ -48,7 +53,7 @@ export class Dockerd implements AsyncDisposable {
       ...["--config-file", "/etc/docker/daemon.json", "--cgroup-parent", `/${MARK}-docker`],
       ...flags,
     ]);
-    const daemon = new Dockerd(stage, dir, actor);
+    const daemon = new Dockerd(stage, dir, actor, runtimes);
     let ended: Deno.CommandStatus | undefined;
     actor.status.then((status) => ended = status);
     const deadline = Date.now() + PATIENCE_MS;
@@ -91,7 +96,7 @@ export class Dockerd implements AsyncDisposable {
 
   /** Makes a runtime the one that containers get which ask for none: a reload of the configuration. */
   async useByDefault(runtime: string): Promise<void> {
-    configure(this.stage, runtime);
+    configure(this.stage, this.runtimes, runtime);
     await this.actor.signal("HUP");
     const now = () => this.stage.ok(this.docker("info", "--format", "{{.DefaultRuntime}}"));
     await until(
@@ -120,12 +125,16 @@ function nameInDocker(runtime: string): string {
 }
 
 /** Writes the daemon's configuration, as docs/clients/docker.md says. */
-function configure(stage: Stage, defaultRuntime: string): void {
+function configure(
+  stage: Stage,
+  runtimes: readonly Contestant[],
+  defaultRuntime: string,
+): void {
   Deno.writeTextFileSync(
     stage.path("/etc/docker/daemon.json"),
     JSON.stringify({
       "runtimes": Object.fromEntries(
-        [BELAY, RUNC].map(({ name, path }) => [nameInDocker(name), { path }]),
+        runtimes.map(({ name, path }) => [nameInDocker(name), { path }]),
       ),
       "default-runtime": nameInDocker(defaultRuntime),
     }),
