@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { Host } from "../../ffi/host.ts";
 import { Pidfd } from "../../ffi/pidfd.ts";
 import { noFile } from "../skip.ts";
+import { descendants } from "./census.ts";
 import { type AnySpec, e2e, until, type World } from "./world.ts";
 
 const { thread } = new Host("/tmp");
@@ -215,6 +216,16 @@ e2e("exec --detach leaves a child of its caller's, and no helper", async (world)
   await done(world, id);
   using added = Pidfd.open(thread, Number(pid));
   assertEquals(added.reap().signal, 9);
+});
+
+e2e("run --detach leaves the container's process to its caller, and no helper", async (world) => {
+  const id = await running(world);
+  const left = descendants().filter(({ state }) => state !== "Z");
+  assertEquals(left.map(({ name, parent }) => ({ name, parent })), [
+    { name: "sleep", parent: Deno.pid },
+  ]);
+  assertEquals((await world.state(id)).pid, left[0]?.pid);
+  await done(world, id);
 });
 
 e2e("exec passes signals on, also one that comes with the program's first word", async (world) => {

@@ -30,6 +30,9 @@ contained(
       const during = await look();
       assertNotEquals(during, before, "the root is mounted there");
       assertEquals(during.split("\n").at(-1), "/", "nobody else's root has moved");
+      // exec finds the container's root, which is not that of the namespace.
+      const added = await bundle.world.ok(["exec", bundle.id, "sh", "-c", "cat /mnt/a/file; ls /"]);
+      assert(added.stdout.startsWith("boundbin\n") && !added.stdout.includes("home"));
       assertEquals(Deno.readTextFileSync("/proc/self/mountinfo"), ownBefore);
     }
     assertEquals(await look(), before);
