@@ -40,9 +40,21 @@ export function updateRequest({ flags, log }: Invocation): LinuxResources {
 
 function readResources(file: string): string {
   try {
-    return Deno.readTextFileSync(file === "-" ? "/dev/stdin" : file);
+    return file === "-" ? readStdin() : Deno.readTextFileSync(file);
   } catch (cause) {
     throw new ValidationError("--resources", `cannot read ${file}`, { cause });
+  }
+}
+
+/** By its descriptor: /dev/stdin is not everywhere. */
+function readStdin(): string {
+  const decoder = new TextDecoder();
+  const chunk = new Uint8Array(0x4000);
+  let text = "";
+  for (;;) {
+    const length = Deno.stdin.readSync(chunk);
+    if (length === null) return text + decoder.decode();
+    text += decoder.decode(chunk.subarray(0, length), { stream: true });
   }
 }
 
