@@ -3,6 +3,7 @@ import { sleep } from "../e2e/census.ts";
 import { Host } from "../../ffi/host.ts";
 import { reopen } from "../../ffi/identity.ts";
 import { listProcesses } from "../../runtime/cgroup/cgroup.ts";
+import { frozen } from "../../runtime/container/frozen.ts";
 import { seeContainer, type Status } from "../../runtime/container/status.ts";
 import { defaultSpec } from "../../runtime/spec/default_spec.ts";
 import type { StateFile } from "../../runtime/state/state_file.ts";
@@ -23,6 +24,16 @@ const BEFORE: Readonly<Record<ContainerStep, readonly ContainerStep[]>> = {
   "exec --detach": ["create", "start"],
   "exec --detach --tty": ["create", "start"],
   "ps": ["create", "start"],
+  "pause": ["create", "start"],
+  "resume": ["create", "start", "pause"],
+  "update": ["create", "start"],
+};
+
+/** What `update` asks for, and what the container has before. */
+const UPDATE = {
+  args: ["--memory", "33554432", "--pids-limit", "20"],
+  new: ["33554432", "20"],
+  old: [String(64 << 20), "50"],
 };
 
 /** How long what is ending may take. */
@@ -67,6 +78,8 @@ export class Container extends Subject {
         return ["run", "--bundle", this.#bundles.true, "--pid-file", this.pidFile, this.id];
       case "kill":
         return ["kill", this.id, "KILL"];
+      case "update":
+        return ["update", ...UPDATE.args, this.id];
       case "exec --detach --tty":
         return [...step.split(" "), "--console-socket", this.consoleSocket, this.id, "/bin/true"];
       case "exec --detach":
@@ -117,6 +130,13 @@ export class Container extends Subject {
       case "kill":
         this.waitUntilStopped();
         return [];
+      case "pause":
+      case "resume": {
+        const wanted = step === "pause" ? "paused" : "running";
+        return status === wanted ? [] : [`${step} succeeded, and the container is ${status}`];
+      }
+      case "update":
+        return this.#limits() === String(UPDATE.new) ? [] : [`it succeeded: ${this.#limits()}`];
       default:
         return status === undefined ? [] : [`it succeeded, and the container is ${status}`];
     }
@@ -125,6 +145,12 @@ export class Container extends Subject {
   /** @inheritdoc */
   override failed(step: ContainerStep, message: string): string[] {
     const status = this.status();
+    if (step === "pause" && status !== "running") {
+      return [`pause failed, and the container is ${status}: ${message}`];
+    }
+    if (step === "update" && this.#limits() !== String(UPDATE.old)) {
+      return [`update failed, and the limits are ${this.#limits()}: ${message}`];
+    }
     if (step !== "create" || status === undefined) return [];
     return [`create failed, and left a container that is ${status}: ${message}`];
   }
@@ -159,6 +185,15 @@ export class Container extends Subject {
     return dir?.read();
   }
 
+  /** The limits of the container's cgroups that `update` changes. */
+  #limits(): string {
+    const read = (controller: string, file: string) => {
+      const place = `/sys/fs/cgroup/${controller}/${this.id}/container/${file}`;
+      return Deno.readTextFileSync(place).trim();
+    };
+    return String([read("memory", "memory.limit_in_bytes"), read("pids", "pids.max")]);
+  }
+
   /** Waits for the container's first process to end. */
   waitUntilStopped(): void {
     const { thread } = new Host(this.root);
@@ -172,7 +207,8 @@ export class Container extends Subject {
     const { thread } = new Host(this.root);
     using dir = StateDir.open(thread, this.root, this.id);
     if (dir === undefined) return undefined;
-    const { status, init } = seeContainer(thread, dir, dir.read());
+    const state = dir.read();
+    const { status, init } = seeContainer(thread, dir, state, () => frozen(thread, state));
     init?.[Symbol.dispose]();
     return status;
   }

@@ -8,8 +8,11 @@ export type ContainerStep =
   | "delete"
   | "delete --force"
   | "run"
+  | ChangeStep
   | ExecStep
   | "ps";
+/** What is done to a running container. */
+export type ChangeStep = "pause" | "resume" | "update";
 /** A program more in a running container. */
 export type ExecStep = "exec" | "exec --tty" | "exec --detach" | "exec --detach --tty";
 /** On network namespaces with names. */
@@ -113,8 +116,11 @@ function hooked(spec: AnySpec): void {
   spec.hooks = Object.fromEntries([...kinds, "poststop"].map((kind) => [kind, [hook]]));
 }
 
+const CHANGES: readonly ChangeStep[] = ["pause", "resume", "update"];
+
 export const SCENARIOS: readonly Scenario[] = [
   { name: "cgroup", change: limited, more: ["exec", "exec --detach", "ps"] },
+  { name: "changes", more: CHANGES, steps: CHANGES, change: limited },
   {
     name: "cgroup, user namespace",
     more: ["exec"],
