@@ -40,7 +40,8 @@ mkdir -p /run/etc/upper /run/etc/work /run/lock /run/netns
 mount --bind /run/netns /run/netns
 mount --make-shared /run/netns
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
-mkdir -p /var/cache/belay
+mkdir -p /var/cache/belay /var/lib/containers
+mount -t tmpfs -o mode=700 tmpfs /var/lib/containers
 mount -t tmpfs -o mode=700 tmpfs /var/cache/belay
 mkdir /run/cgroup
 mount --move /sys/fs/cgroup /run/cgroup 2>/dev/null || mount --rbind /sys/fs/cgroup /run/cgroup
