@@ -246,11 +246,17 @@ await load(${JSON.stringify(entry)});
 /** The chunk that makes modules for the cache. */
 const STORE = "./store";
 
-/** Bytes that the cache may have; past that it is emptied, and begins anew. */
+/** Bytes that the cache may have; past that, programs leave it that nobody has started for long. */
 const CACHE_LIMIT = 16 * 1024 * 1024;
 
-/** Another program's modules are left that long: the shell may have found one that Deno has not opened yet. */
-const YOUNG_MS = 3600_000;
+/** Bytes past which every other program leaves it, in use or not. */
+const CACHE_MOST = 256 * 1024 * 1024;
+
+/**
+ * How long a program stays that nobody starts. The shell may have found a module that Deno has not opened yet, so one
+ * that is in use must stay. The kernel keeps the time of the last reading to a day (`relatime`, mount(8)).
+ */
+const UNUSED_MS = 48 * 3600_000;
 
 /** The body of that chunk. @param wanted for each command, the chunks that its module holds */
 function storeBody(entry: string, wanted: Readonly<Record<string, readonly string[]>>): string {
@@ -258,7 +264,26 @@ function storeBody(entry: string, wanted: Readonly<Record<string, readonly strin
 const wanted = ${JSON.stringify(wanted)}, tail = ${JSON.stringify(moduleTail(entry))};
 const sizeOf = (directory) => [...Deno.readDirSync(directory)].reduce((sum, { name, isDirectory }) =>
   sum + (isDirectory ? sizeOf : (file) => Deno.statSync(file).size)(directory + "/" + name), 0);
-const young = (path) => Date.now() - Deno.statSync(path).mtime < ${YOUNG_MS};
+const used = (path) => [...Deno.readDirSync(path)].some(({ name }) => {
+  const { atime, mtime } = Deno.statSync(path + "/" + name);
+  return Date.now() - Math.max(atime, mtime) < ${UNUSED_MS};
+});
+const makeRoom = (cache, own) => {
+  const size = sizeOf(cache);
+  if (size < ${CACHE_LIMIT}) return;
+  const entries = [...Deno.readDirSync(cache)].map((entry) => ({ ...entry, path: cache + "/" + entry.name }));
+  const programs = entries.filter((entry) => entry.isDirectory && "/" + entry.name !== own);
+  const leaving = programs.filter(({ path }) => size > ${CACHE_MOST} || !used(path));
+  if (leaving.length === 0) return;
+  // Their compiled code lies among everybody's, so all of it goes, and is stored again for those that stay.
+  for (const { path, isDirectory } of entries) {
+    if (!isDirectory) Deno.removeSync(path);
+    else if (leaving.some((each) => each.path === path)) Deno.removeSync(path, { recursive: true });
+    else for (const { name } of Deno.readDirSync(path)) {
+      if (name.endsWith(".stored")) Deno.removeSync(path + "/" + name);
+    }
+  }
+};
 const write = (file, content) => {
   const made = file + "." + Deno.pid;
   Deno.writeTextFileSync(made, content, { mode: 0o600 });
@@ -267,12 +292,7 @@ const write = (file, content) => {
 const store = (file, text, bodyOf) => {
   const [, cache, program, command] = /^(.*)(\\/[^/]+)\\/module-(.*)\\.js$/.exec(file);
   try {
-    if (sizeOf(cache) > ${CACHE_LIMIT}) {
-      for (const { name, isDirectory } of Deno.readDirSync(cache)) {
-        if ("/" + name === program || (isDirectory && young(cache + "/" + name))) continue;
-        Deno.removeSync(cache + "/" + name, { recursive: true });
-      }
-    }
+    makeRoom(cache, program);
     Deno.mkdirSync(cache + program, { recursive: true, mode: 0o700 });
     write(cache + program + "/program", text);
     const bodies = (wanted[command] ?? wanted[""]).map((name) =>

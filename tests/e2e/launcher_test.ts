@@ -336,3 +336,27 @@ testUnless(
     }, commands);
   },
 );
+
+testUnless(
+  notRoot(),
+  "the launcher's cache has room: who has not been started for long leaves it, who has stays",
+  async () => {
+    await withLauncher(Deno.execPath(), TWO_COMMANDS, async (path, env) => {
+      if (env["BELAY_CACHE"] === "off") return;
+      const place = placeInCache(Deno.readTextFileSync(path));
+      // A cache of the test's own, in its mount namespace: what others have stored is not at stake.
+      const script = `mount -t tmpfs -o mode=0700 none "$2" && mkdir "$2/old" "$2/new" &&
+        head -c 9000000 /dev/zero | tee "$2/old/module-x.js" >"$2/new/module-x.js" &&
+        touch "$2/new/module-x.js.stored" "$2/v8_code_cache_v2" && touch -d "-3 days" "$2/old/module-x.js" "$2/old" &&
+        "$1" one && ls "$2" "$2/new"`;
+      const cache = place.slice(0, place.lastIndexOf("/"));
+      const words = ["unshare", "--mount", "sh", "-c", script, "sh", path, cache];
+      const { stdout, stderr } = await run(words, { env });
+      assertEquals(stderr, "");
+      const [said = "", ...listed] = stdout.trim().split("\n").filter((line) => line !== "");
+      assertEquals(said, "this is one");
+      assertEquals(listed.filter((line) => /^(old|new|v8_code_cache_v2)$/.test(line)), ["new"]);
+      assertEquals(listed.filter((line) => line.startsWith("module-")), ["module-x.js"]);
+    }, COMMANDS_OF_TWO);
+  },
+);
