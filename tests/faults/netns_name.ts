@@ -6,6 +6,7 @@ import { AT } from "../../ffi/abi/file_flags.ts";
 import { unlinkat } from "../../ffi/syscalls/file.ts";
 import { repairNetns } from "../../runtime/netns/repair_netns.ts";
 import { NETNS_DIR } from "../../runtime/netns/netns_directory.ts";
+import type { Hit } from "./injector.ts";
 import type { Names, NetnsStep } from "./scenarios.ts";
 import { Subject } from "./subject.ts";
 
@@ -34,9 +35,16 @@ export class NetnsName extends Subject {
         return ["netns", "add", "--veth", this.name, "--address", "192.0.2.1/24", this.name];
       case "netns delete":
         return ["netns", "delete", this.name];
+      case "netns exec":
+        return ["netns", "exec", this.name, "/bin/busybox", "true"];
       case "netns repair":
         return ["netns", "repair"];
     }
+  }
+
+  /** A shell's, for a program that cannot be executed. */
+  override failureCode(hit: Hit | undefined): number | undefined {
+    return hit?.call === "execve" ? 126 : undefined;
   }
 
   /** @inheritdoc */
@@ -52,7 +60,7 @@ export class NetnsName extends Subject {
   override worked(step: NetnsStep): string[] {
     const wanted = step === "netns add --count"
       ? Array.from({ length: COUNT }, (_, i) => `${this.name}${i + 1}`)
-      : step.startsWith("netns add")
+      : step.startsWith("netns add") || step === "netns exec"
       ? [this.name]
       : [];
     const { entries, mounted } = this.#look();

@@ -21,6 +21,7 @@ export type NetnsStep =
   | "netns add --count"
   | "netns add --veth"
   | "netns delete"
+  | "netns exec"
   | "netns repair";
 /** On user namespaces: pinned at a new path, at a file that is there, or with a command inside. */
 export type UsernsStep = "userns new --name" | "userns new --name FILE" | "userns new --";
@@ -32,7 +33,7 @@ const STEPS: readonly ContainerStep[] = [
 ];
 const NETNS_STEPS: readonly NetnsStep[] = [
   ...["netns add", "netns add --count", "netns add --veth", "netns delete"] as const,
-  "netns repair",
+  ...["netns exec", "netns repair"] as const,
 ];
 
 const USERNS_STEPS: readonly UsernsStep[] = [

@@ -32,6 +32,7 @@ const TOLERATED: readonly Tolerated[] = [
     shown: /^setsockopt\(\S+ SOL_NETLINK, NETLINK_/,
     why: "without them the kernel answers in numbers, and with more than was asked for",
   },
+  { shown: /^umount2\("\/sys", MNT_DETACH\)/, why: "the new sysfs is mounted on top then" },
   { shown: /^keyctl\(/, errnos: ["ENOSYS"], why: "a kernel without keyrings has none to share" },
   { shown: /^mknodat\(/, errnos: ["EPERM"], why: "bound from the host instead" },
   { shown: /^fchown\(/, errnos: ["EPERM"], why: "standard descriptors work without it" },
