@@ -140,12 +140,16 @@ function withWorker(text: string, url: string): string {
 /** Which chunk each command imports, in the text of `COMMANDS`, which is part of the entry or of what it imports. */
 function commandChunks(entry: string, chunks: Chunks): Map<string, string> {
   const names = COMMANDS.map(({ name }) => name);
+  const parts = /\bname:"([^"]+)",summary:|\bload:\(\)=>import\("(\.\/[^"]+)"\)/g;
   for (const text of [entry, ...chunks.values()]) {
-    const imports = [...text.matchAll(/\bload:\(\)=>import\("(\.\/[^"]+)"\)/g)];
-    if (imports.length < names.length || !text.includes(`name:"${names[0]}"`)) continue;
-    const found = imports.map(([, chunk = ""]) => chunk);
-    if (found.length !== names.length) break;
-    return new Map(names.map((name, i) => [name, found[i] ?? ""]));
+    // Lists of commands stand in another order than `COMMANDS` has them: each has its name before its import.
+    const found = new Map<string, string>();
+    let last = "";
+    for (const [, name, chunk] of text.matchAll(parts)) {
+      if (name !== undefined) last = name;
+      else if (chunk !== undefined) found.set(last, chunk);
+    }
+    if (names.every((name) => found.has(name))) return found;
   }
   return new Map(); // another entry than belay's own, which has no commands
 }

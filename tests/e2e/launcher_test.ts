@@ -6,6 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { launcherText } from "../../scripts/launcher.ts";
+import { COMMANDS } from "../../runtime/cli/command_table.ts";
 import { noProgram, notRoot, testUnless } from "../skip.ts";
 import { belay, belayPath, inTempDir, isLauncher, run } from "./belay.ts";
 
@@ -283,6 +284,21 @@ testUnless(
       seen++;
     }, COMMANDS_OF_TWO);
     assertEquals(seen, 3);
+  },
+);
+
+testUnless(
+  compiled,
+  "the launcher's module for each command holds that very command",
+  () => {
+    const [, json = "{}"] =
+      /^const wanted = (.*), tail = /m.exec(Deno.readTextFileSync(belayPath)) ?? [];
+    const wanted: Record<string, string[]> = JSON.parse(json);
+    for (const { name } of COMMANDS) {
+      const chunk = `./${name.split(" ").at(-1)}-`;
+      const held = wanted[name.replace(" ", "-")] ?? [];
+      assertEquals(held.filter((each) => each.startsWith(chunk)).length > 0, true, name);
+    }
   },
 );
 
