@@ -151,6 +151,9 @@ function commandChunks(entry: string, chunks: Chunks): Map<string, string> {
     }
     if (names.every((name) => found.has(name))) return found;
   }
+  if (entry.includes(`name:"${names[0]}",summary:`)) {
+    throw new Error("the commands' chunks are not found");
+  }
   return new Map(); // another entry than belay's own, which has no commands
 }
 
