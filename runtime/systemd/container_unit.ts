@@ -15,7 +15,7 @@ import type { CgroupDirectory, CgroupPlan } from "../cgroup/cgroup_plan.ts";
 import { listProcesses } from "../cgroup/processes.ts";
 import { modeOf } from "../cgroup/update_cgroup.ts";
 import type { LinuxResources, Spec } from "../spec/types.ts";
-import { busOf } from "./bus_address.ts";
+import { busAddress } from "./bus_address.ts";
 import { Manager } from "./manager.ts";
 import type { UnitEntry, UnitState } from "./unit_entry.ts";
 import { unitName } from "./unit_name.ts";
@@ -46,7 +46,7 @@ export class ContainerUnit {
   /**
    * Asks systemd what belay must know to plan. Nothing is made.
    * @param env The environment, which says where the bus is.
-   * @throws {ValidationError} {CgroupError} {DbusError}
+   * @throws {CommandError} {ValidationError} {CgroupError} {DbusError}
    */
   static plan(
     kernel: Kernel,
@@ -54,8 +54,8 @@ export class ContainerUnit {
     id: string,
     env: (name: string) => string | undefined,
   ): ContainerUnit {
-    const { manager: whose, address } = busOf(kernel.call(geteuid()), env);
-    const { name, slice, path } = unitName(spec, id, whose);
+    const address = busAddress(kernel.call(geteuid()), env);
+    const { name, slice, path } = unitName(spec, id);
     using manager = Manager.open(kernel, address);
     const mark = crypto.randomUUID().slice(0, 8);
     const description = `belay container ${id} (${mark})`;

@@ -20,13 +20,12 @@ export interface UnitName {
 /**
  * Reads `slice:prefix:name`, which is what `linux.cgroupsPath` is with `--systemd-cgroup`: the scope
  * `prefix-name.scope` (without a prefix `name.scope`) in that slice. Without a path it is `:belay:ID`, and without a
- * slice system.slice, for users user.slice, as with runc.
+ * slice system.slice, as with runc.
  * @throws {ValidationError}
  */
 export function unitName(
   { linux }: Pick<Spec, "linux">,
   id: string,
-  manager: "system" | "user",
 ): UnitName {
   const given = linux.cgroupsPath ?? `:belay:${id}`;
   const parts = given.split(":");
@@ -47,7 +46,7 @@ export function unitName(
       } at most`,
     );
   }
-  const whole = slice === "" ? `${manager}.slice` : slice === "-" ? "-.slice" : slice;
+  const whole = slice === "" ? "system.slice" : slice === "-" ? "-.slice" : slice;
   return { name: scope, slice: whole, path: `${slicePath(whole)}/${scope}` };
 }
 

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { noFile, noProgram, type Obstacle } from "../skip.ts";
 import { type PrivateBus, type Recorded, withBus } from "./private_bus.ts";
 import type { StandIn } from "./systemd_stand_in.ts";
-import { type AnySpec, e2e, MARK, until, type World } from "./world.ts";
+import { type AnySpec, belayPath, e2e, MARK, until, type World } from "./world.ts";
 
 /** systemd's hierarchies on a machine with cgroup v1; these tests are for that. */
 const MOUNTS = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
@@ -246,6 +246,27 @@ test("a belay that was killed leaves a unit that delete stops", {}, async (world
   await running.ended;
   await world.ok(["delete", "--force", id]);
   assertEquals(members(bus.calls()), [...START, ...STOP]);
+});
+
+test("--systemd-cgroup on cgroup v2 alone: one directory, which is systemd's", {
+  mounts: ["/sys/fs/cgroup/unified"],
+}, async (world, bus) => {
+  const id = world.id();
+  const bundle = await world.bundle({
+    args: ["cat", "/proc/self/cgroup"],
+    // Without v1 nothing has controllers here: they are v1's.
+    config: (spec) => spec.linux.resources = { devices: [{ allow: false, access: "rwm" }] },
+  });
+  const only = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup";
+  const { code, stdout, stderr } = await world.start([
+    ...["unshare", "--mount", "--propagation", "private", "sh", "-c", `${only} && exec "$@"`, "sh"],
+    ...[belayPath, "--root", world.root, "--systemd-cgroup", "run", "--bundle", bundle, id],
+  ], { env: bus.env }).ended;
+  assertEquals([code, stderr], [0, ""]);
+  assertStringIncludes(stdout, `0::${GROUP}/system.slice/belay-${id}.scope\n`);
+  assertEquals(members(bus.calls()), [...START, ...STOP]);
+  const { IOAccounting, DevicePolicy } = properties(bus.calls()[2]);
+  assertEquals([IOAccounting, DevicePolicy], [true, "strict"]);
 });
 
 e2e("--systemd-cgroup names the bus that it cannot reach", async (world) => {

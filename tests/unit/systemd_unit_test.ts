@@ -1,14 +1,14 @@
 // What systemd is told of a container: names, limits, devices; and where its bus is.
 import { assertEquals, assertThrows } from "@std/assert";
 import { Variant } from "../../ffi/dbus/encode.ts";
-import { CgroupError } from "../../runtime/cgroup/cgroup.ts";
 import { deviceList, deviceRules } from "../../runtime/cgroup/device_list.ts";
+import { CommandError } from "../../runtime/cli/command_error.ts";
 import { defaultSpec } from "../../runtime/spec/default_spec.ts";
 import { parseSpec } from "../../runtime/spec/parse_spec.ts";
 import type { LinuxResources, Spec } from "../../runtime/spec/types.ts";
 import { ValidationError } from "../../runtime/spec/validation_error.ts";
 import { parseJournal } from "../../runtime/state/journal.ts";
-import { busOf } from "../../runtime/systemd/bus_address.ts";
+import { busAddress } from "../../runtime/systemd/bus_address.ts";
 import { slicePath, unitName } from "../../runtime/systemd/unit_name.ts";
 import {
   deviceProperties,
@@ -34,9 +34,8 @@ Deno.test("unitName() reads slice:prefix:name, with runc's defaults", () => {
     ["-.slice::n", "n.scope", "-.slice", "/n.scope"],
   ];
   for (const [given, name, slice, path] of cases) {
-    assertEquals(unitName(spec(given), "x", "system"), { name, slice, path }, given);
+    assertEquals(unitName(spec(given), "x"), { name, slice, path }, given);
   }
-  assertEquals(unitName(spec(), "x", "user").path, "/user.slice/belay-x.scope");
 });
 
 Deno.test("unitName() refuses what systemd would refuse, and what is no scope in a slice", () => {
@@ -56,7 +55,7 @@ Deno.test("unitName() refuses what systemd would refuse, and what is no scope in
     [`a.slice:b:${"c".repeat(247)}`, "no name of a systemd unit"],
   ];
   for (const [given, words] of wrong) {
-    assertThrows(() => unitName(spec(given), "x", "system"), ValidationError, words, given);
+    assertThrows(() => unitName(spec(given), "x"), ValidationError, words, given);
   }
   assertEquals(slicePath("-.slice"), "");
 });
@@ -153,24 +152,19 @@ Deno.test("deviceProperties() tells systemd of each device, or of none where all
   }
 });
 
-Deno.test("busOf() finds the system's bus for root, and a user's own for users", () => {
+Deno.test("busAddress() finds the system's bus for root, and refuses others", () => {
   const env = (values: Record<string, string>) => (name: string) => values[name];
-  const system = (address: string) => ({ manager: "system" as const, address });
-  const user = (address: string) => ({ manager: "user" as const, address });
-  assertEquals(busOf(0, env({})), system("unix:path=/run/dbus/system_bus_socket"));
-  assertEquals(busOf(0, env({ DBUS_SYSTEM_BUS_ADDRESS: "unix:path=/x" })), system("unix:path=/x"));
-  assertEquals(
-    busOf(1, env({ XDG_RUNTIME_DIR: "/run/user/1" })),
-    user("unix:path=/run/user/1/bus"),
-  );
-  const both = { XDG_RUNTIME_DIR: "/r", DBUS_SESSION_BUS_ADDRESS: "unix:path=/y" };
-  assertEquals(busOf(1, env(both)), user("unix:path=/y"));
-  assertThrows(() => busOf(1, env({})), CgroupError, "neither DBUS_SESSION_BUS_ADDRESS nor");
+  const usual = "unix:path=/run/dbus/system_bus_socket";
+  assertEquals(busAddress(0, env({})), usual);
+  assertEquals(busAddress(0, env({ DBUS_SYSTEM_BUS_ADDRESS: "" })), usual);
+  assertEquals(busAddress(0, env({ DBUS_SYSTEM_BUS_ADDRESS: "unix:path=/x" })), "unix:path=/x");
+  const user = { XDG_RUNTIME_DIR: "/r", DBUS_SESSION_BUS_ADDRESS: "unix:path=/y" };
+  assertThrows(() => busAddress(1, env(user)), CommandError, "for root alone");
 });
 
 Deno.test("Cgroup.plan() puts a unit's cgroup where systemd does, in every hierarchy", () => {
   const config = spec("system.slice:p:n");
-  const path = unitName(config, "x", "system").path;
+  const path = unitName(config, "x").path;
   const { directories, needed } = plan(V1, {}, "system.slice:p:n", "x", path);
   assertEquals(directories.map((each) => each.path), [
     ...V1.hierarchies.map(({ mountPoint }) => `${mountPoint}/system.slice/p-n.scope`),
