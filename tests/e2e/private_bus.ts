@@ -1,6 +1,6 @@
 // A bus of a test's own, with a stand-in for systemd on it.
 import { type Running, until, type World } from "./world.ts";
-import type { StandIn } from "./systemd_stand_in.ts";
+import { busConfiguration, type StandIn } from "./systemd_stand_in.ts";
 
 /** A call that the stand-in was sent; 64-bit numbers as text. */
 export interface Recorded {
@@ -27,7 +27,7 @@ export async function withBus(
   const record = `${world.dir}/calls`;
   Deno.writeTextFileSync(record, "");
   const config = `${world.dir}/bus.conf`;
-  Deno.writeTextFileSync(config, configuration(socket));
+  Deno.writeTextFileSync(config, busConfiguration(socket));
   const started: Running[] = [];
   try {
     started.push(
@@ -64,21 +64,4 @@ function exists(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function configuration(socket: string): string {
-  return `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path=${socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow own="*"/>
-    <allow send_destination="*"/>
-    <allow receive_sender="*"/>
-    <allow user="*"/>
-  </policy>
-</busconfig>
-`;
 }

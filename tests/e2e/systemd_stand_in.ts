@@ -31,6 +31,8 @@ export interface StandIn {
   readonly deaf?: true;
   /** It moves no process. */
   readonly lazy?: true;
+  /** It forgets units that have no process any more, as systemd does. */
+  readonly collects?: true;
 }
 
 const SYSTEMD = "org.freedesktop.systemd1";
@@ -122,7 +124,7 @@ class Service {
     if (name === "ControlGroup") return this.options.controlGroup;
     const unit = [...this.#units].find(([name]) => path === `${ROOT}/unit/${hex(name)}`);
     if (name === "Description" && unit !== undefined) return unit[1].description;
-    throw new Refusal("org.freedesktop.DBus.Error.UnknownProperty", `no ${name}`);
+    throw new Refusal("org.freedesktop.DBus.Error.UnknownObject", `no ${path}`);
   }
 
   #unit(name: string): Unit {
@@ -143,7 +145,12 @@ class Service {
       Deno.mkdirSync(each, { recursive: true });
       if (this.options.lazy) continue;
       for (const pid of value("PIDs") as number[]) {
-        Deno.writeTextFileSync(`${each}/cgroup.procs`, String(pid));
+        try {
+          Deno.writeTextFileSync(`${each}/cgroup.procs`, String(pid));
+        } catch {
+          this.#forget(name); // whoever asked was killed meanwhile
+          throw new Refusal(`${SYSTEMD}.UnixProcessIdUnknown`, `There is no process ${pid}.`);
+        }
       }
     }
   }
@@ -156,9 +163,20 @@ class Service {
         for (const pid of inside(path)) unlessGone(() => Deno.kill(pid, "SIGKILL"));
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
-      unlessGone(() => Deno.removeSync(path));
     }
+    this.#forget(name);
+  }
+
+  #forget(name: string): void {
+    for (const path of this.#units.get(name)?.paths ?? []) unlessGone(() => Deno.removeSync(path));
     this.#units.delete(name);
+  }
+
+  /** Forgets the units without processes. */
+  collect(): void {
+    for (const [name, { paths }] of this.#units) {
+      if (paths.every((path) => inside(path).length === 0)) this.#forget(name);
+    }
   }
 
   async #ended([job, unit]: readonly [string, string]): Promise<void> {
@@ -214,6 +232,24 @@ async function* messages(connection: Deno.Conn): AsyncGenerator<DbusMessage> {
   }
 }
 
+/** For a dbus-daemon of a test's own. */
+export function busConfiguration(socket: string): string {
+  return `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:path=${socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow own="*"/>
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+    <allow user="*"/>
+  </policy>
+</busconfig>
+`;
+}
+
 async function main(options: StandIn): Promise<void> {
   const connection = await Deno.connect({ transport: "unix", path: options.socket });
   const write = (text: string) => connection.write(new TextEncoder().encode(text));
@@ -222,6 +258,7 @@ async function main(options: StandIn): Promise<void> {
   await connection.read(new Uint8Array(512));
   await write("BEGIN\r\n");
   const service = new Service(connection, options);
+  if (options.collects) setInterval(() => service.collect(), 20);
   const bus = { destination: "org.freedesktop.DBus", path: "/org/freedesktop/DBus" };
   const ask = (member: string, signature: string, body: readonly DbusValue[]) =>
     service.send({
