@@ -18,9 +18,12 @@ export class SystemdBus implements AsyncDisposable {
     const socket = `${home}/bus`;
     const config = `${home}/bus.conf`;
     Deno.writeTextFileSync(config, busConfiguration(socket));
-    const none = { stdin: "null", stderr: "inherit" } as const;
     const args = [`--config-file=${config}`, "--nofork", "--nopidfile", "--print-address=1"];
-    const daemon = new Deno.Command("dbus-daemon", { args, stdout: "piped", ...none }).spawn();
+    const daemon = new Deno.Command("dbus-daemon", {
+      args,
+      // It complains of limits that it may not raise.
+      ...{ stdin: "null", stdout: "piped", stderr: "null" } as const,
+    }).spawn();
     const group = `/belay-sweep-${Deno.pid}`;
     const processes = [daemon];
     const bus = new SystemdBus(
@@ -37,8 +40,7 @@ export class SystemdBus implements AsyncDisposable {
       const script = new URL("../e2e/systemd_stand_in.ts", import.meta.url).pathname;
       const standIn = new Deno.Command(Deno.execPath(), {
         args: ["run", "--allow-all", "--no-check", script, JSON.stringify(options)],
-        stdout: "piped",
-        ...none,
+        ...{ stdin: "null", stdout: "piped", stderr: "inherit" } as const,
       }).spawn();
       processes.push(standIn);
       await firstLine(standIn);
