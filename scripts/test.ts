@@ -33,6 +33,7 @@ const UNIT_NEEDS = {
 
 const E2E_NEEDS = {
   "busybox-static": "the root file system of the containers",
+  "dbus": "a bus of its own for a stand-in for systemd",
   "iproute2": "the other `ip netns`, beside belay's",
   "libseccomp2": "compiles system call filters",
   "strace": "sees which files belay opens",

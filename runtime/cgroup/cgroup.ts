@@ -56,13 +56,14 @@ export class Cgroup {
   }
 
   /** Where the cgroup will lie and what it will be told (`cgroup_plan.ts`). @throws {ValidationError} */
-  static plan(spec: Spec, id: string, world: CgroupWorld): CgroupPlan {
-    return planCgroup(spec, id, world);
+  static plan(spec: Spec, id: string, world: CgroupWorld, unitPath?: string): CgroupPlan {
+    return planCgroup(spec, id, world, unitPath);
   }
 
   /**
    * Makes the directories, each journalled before, and readies them for the first process. When this throws, what
    * the journal has is to be destroyed.
+   * @param occupant Who may be in them already: a process that systemd has put there.
    * @throws {CgroupError}
    */
   static create(
@@ -70,8 +71,9 @@ export class Cgroup {
     plan: CgroupPlan,
     journal: CgroupJournal,
     forgiving: Forgiving = "auto",
+    occupant?: number,
   ): Cgroup {
-    const made = makeDirectories(kernel, plan, journal, forgiving);
+    const made = makeDirectories(kernel, plan, journal, forgiving, occupant);
     const cpusetGiven = new Set(plan.early.map(({ file }) => file));
     for (const directory of made) {
       const { path, mountPoint, controllers } = directory;

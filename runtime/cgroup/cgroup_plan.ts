@@ -52,11 +52,17 @@ export interface CgroupPlan {
  * v2 at that one's parent, because a cgroup that has processes cannot give controllers to its children); the
  * default is the container's id. All of that as with runc. The path is cleaned: no `..` leads above its start.
  *
+ * @param unitPath Where systemd will make it, from the mount point on; then `linux.cgroupsPath` is no path.
  * @throws {ValidationError} for a path that names no cgroup, or limits that this machine cannot enforce.
  */
-export function planCgroup(spec: Spec, id: string, world: CgroupWorld): CgroupPlan {
+export function planCgroup(
+  spec: Spec,
+  id: string,
+  world: CgroupWorld,
+  unitPath?: string,
+): CgroupPlan {
   const { resources, cgroupsPath } = spec.linux;
-  const path = cleanCgroupsPath(cgroupsPath ?? id, "linux.cgroupsPath");
+  const path = cleanCgroupsPath(unitPath ?? cgroupsPath ?? id, "linux.cgroupsPath");
   const absolute = path.startsWith("/");
   const directories = world.hierarchies.map((hierarchy): PlannedDirectory => {
     const { version, controllers, mountPoint, own } = hierarchy;
@@ -72,7 +78,11 @@ export function planCgroup(spec: Spec, id: string, world: CgroupWorld): CgroupPl
     early: settings.early.map((setting) => placed(setting, directories, world.mode)),
     late: settings.late.map((setting) => placed(setting, directories, world.mode)),
     devices: devicesOf(spec, directories, world.mode),
-    needed: cgroupsPath !== undefined ? "linux.cgroupsPath" : asked[0]?.field,
+    needed: unitPath !== undefined
+      ? "--systemd-cgroup"
+      : cgroupsPath !== undefined
+      ? "linux.cgroupsPath"
+      : asked[0]?.field,
   };
 }
 

@@ -32,6 +32,7 @@ const ATTEMPTS = 5;
  * A directory that is there already is used if it has no process and is not frozen, and is the container's from
  * then on, as with runc. The journal has it then; `destroyCgroups` does no harm to it should it belong to others.
  *
+ * @param occupant Who may be in one: a process of the container's that systemd has put there.
  * @returns Those that are there now: all, but for a container that can do without and a belay that may not.
  * @throws {CgroupError}
  */
@@ -40,12 +41,13 @@ export function makeDirectories(
   plan: CgroupPlan,
   journal: CgroupJournal,
   forgiving: Forgiving,
+  occupant?: number,
 ): PlannedDirectory[] {
   const { directories } = plan;
   const [first] = directories;
   // A cgroup in use is refused before anything is journalled. Looking at one hierarchy is enough for that: the
   // others are looked at when mkdir finds them there.
-  if (first !== undefined && exists(kernel, first.path)) assertVacant(kernel, first);
+  if (first !== undefined && exists(kernel, first.path)) assertVacant(kernel, first, occupant);
   const made = new Set<PlannedDirectory>();
   let missing = directories;
   for (let i = 0; missing.length > 0; i++) {
@@ -61,7 +63,7 @@ export function makeDirectories(
     missing = missing.filter((directory, index) => {
       const result = results[index];
       if (isSyscallError(result, "ENOENT") && i < ATTEMPTS) return true;
-      if (isSyscallError(result, "EEXIST")) assertVacant(kernel, directory);
+      if (isSyscallError(result, "EEXIST")) assertVacant(kernel, directory, occupant);
       else if (isSyscallError(result)) {
         assertDispensable(kernel, plan, directory, result, forgiving);
         return false;
@@ -92,8 +94,12 @@ function exists(kernel: Kernel, path: string): boolean {
 }
 
 /** @throws {CgroupError} for a cgroup that somebody uses, or in which a process would stop as it enters. */
-function assertVacant(kernel: Kernel, directory: PlannedDirectory): void {
-  const pids = listProcesses(kernel, directory.path);
+function assertVacant(
+  kernel: Kernel,
+  directory: PlannedDirectory,
+  occupant: number | undefined,
+): void {
+  const pids = listProcesses(kernel, directory.path).filter((pid) => pid !== occupant);
   if (pids.length > 0) {
     throw new CgroupError(
       `linux.cgroupsPath: cgroup ${directory.path} is in use by ` +

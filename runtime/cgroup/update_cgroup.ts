@@ -14,6 +14,8 @@ import { applySettings, checkSettings, readBack } from "./setting.ts";
  * them. What is not asked for stays as it is.
  *
  * @param directories From state.json.
+ * @param announce Tells systemd, where it has the cgroup, once the kernel has taken them: what it writes then is
+ * rounded, so they are written once more. When it throws, the old values are back.
  * @throws {ValidationError} for limits that this machine cannot enforce.
  * @throws {CgroupError} when the kernel refuses one; those before it are back.
  */
@@ -21,6 +23,7 @@ export function updateCgroup(
   kernel: Kernel,
   directories: readonly CgroupDirectory[],
   resources: LinuxResources,
+  announce?: () => void,
 ): void {
   const mode = modeOf(directories);
   const { early, late } = mode === "v2"
@@ -30,6 +33,9 @@ export function updateCgroup(
   checkSettings(kernel, settings);
   const before = readBack(kernel, settings);
   try {
+    applySettings(kernel, settings);
+    if (announce === undefined) return;
+    announce();
     applySettings(kernel, settings);
   } catch (error) {
     bringBack(kernel, before, error);
@@ -65,7 +71,7 @@ function bringBack(kernel: Kernel, before: ReturnType<typeof readBack>, reason: 
 }
 
 /** Cgroup v1 by what limits; a lone name=systemd hierarchy does not. */
-function modeOf(directories: readonly CgroupDirectory[]): "v1" | "v2" | "none" {
+export function modeOf(directories: readonly CgroupDirectory[]): "v1" | "v2" | "none" {
   const limits = ({ version, controllers }: CgroupDirectory) =>
     version === 1 && controllers[0] !== "name=systemd";
   if (directories.some(limits)) return "v1";

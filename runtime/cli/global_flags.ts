@@ -35,8 +35,7 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
   },
   {
     name: "systemd-cgroup",
-    help: "make cgroups through systemd (not supported yet)",
-    refused: "not supported yet; without it belay makes cgroups itself, below cgroupsPath",
+    help: "have systemd make cgroups; linux.cgroupsPath is slice:prefix:name then",
   },
   {
     name: "criu",

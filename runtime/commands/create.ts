@@ -20,7 +20,7 @@ export const run: Run = async (invocation) => {
     if (pidFile !== undefined) writePidFile(carriers.thread, pidFile, init.pidfd.pid);
     leaveCreated(carriers, created);
   } catch (error) {
-    abandon(carriers, dir, [init], log);
+    await abandon(carriers, dir, [init], log);
     throw error;
   }
   dir[Symbol.dispose]();

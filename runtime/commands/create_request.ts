@@ -10,11 +10,6 @@ export function createRequest(
   { globals, flags, args }: Invocation,
   terminal: TerminalWay,
 ): CreateRequest {
-  if (globals.systemdCgroup) {
-    throw new CommandError(
-      "--systemd-cgroup: not supported yet; leave it out, and belay manages the cgroups itself",
-    );
-  }
   const passed = passedDescriptors(flags);
   return {
     id: containerId(args[0] ?? ""),
@@ -22,6 +17,7 @@ export function createRequest(
     root: globals.root,
     noPivot: flags.bool("no-pivot"),
     rootless: globals.rootless,
+    systemdCgroup: globals.systemdCgroup,
     noNewKeyring: flags.bool("no-new-keyring"),
     ...passed,
     owner: ownerName(),

@@ -8,7 +8,7 @@ import { StateDir } from "../state/state_dir.ts";
 import { hostCarriers } from "./host_carriers.ts";
 
 /** `belay delete`: removes a container that has stopped, with `--force` any, also what is no whole container. */
-export const run: Run = ({ globals, flags, args, log }) => {
+export const run: Run = async ({ globals, flags, args, log }) => {
   const carriers = hostCarriers(globals);
   const { thread } = carriers;
   const id = containerId(args[0] ?? "");
@@ -21,7 +21,7 @@ export const run: Run = ({ globals, flags, args, log }) => {
   using dir = found;
   dir.lock();
   if (!force) refuseLiving(carriers.thread, dir);
-  destroyContainer(carriers, dir, log);
+  await destroyContainer(carriers, dir, log);
   return 0;
 };
 

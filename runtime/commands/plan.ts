@@ -1,6 +1,7 @@
 import { errnoName } from "../../ffi/abi/errno.ts";
 import { type RecordedCall, Recorder } from "../../ffi/recorder.ts";
 import type { Run } from "../cli/command.ts";
+import { CommandError } from "../cli/command_error.ts";
 import { writeStdout } from "../cli/write_stdout.ts";
 import { createContainer, leaveCreated } from "../container/create_container.ts";
 import { startProcess } from "../container/start_process.ts";
@@ -18,12 +19,16 @@ const PROCESS_WIDTH = 7;
  * executed, and no privilege is needed: the very same code runs on a carrier that only records.
  */
 export const run: Run = async ({ globals, flags, log }) => {
+  if (globals.systemdCgroup) {
+    throw new CommandError("--systemd-cgroup: a plan has no systemd to ask; leave it out");
+  }
   const bundle = bundlePath(flags.string("bundle") ?? ".");
   const recorder = new Recorder(new HostScript(loadSpec(bundle).spec.root.path).answer);
   const request = {
     ...{ id: ID, bundle, root: globals.root, owner: "root" },
     ...{
       rootless: globals.rootless,
+      systemdCgroup: false,
       noPivot: false,
       noNewKeyring: false,
       preserveFds: 0,

@@ -38,7 +38,7 @@ export const run: Run = async (invocation) => {
     dir.unlock();
   } catch (error) {
     foreground?.[Symbol.dispose]();
-    abandon(carriers, dir, [init], log);
+    await abandon(carriers, dir, [init], log);
     throw error;
   }
   if (foreground === undefined) return 0;
@@ -48,10 +48,10 @@ export const run: Run = async (invocation) => {
     code = await waitForProcess(init.pidfd, foreground);
   } catch (error) {
     // Who runs a container in the foreground does not expect it to go on without belay.
-    if (dir.lockOrGone()) abandon(carriers, dir, [init], log);
+    if (dir.lockOrGone()) await abandon(carriers, dir, [init], log);
     throw error;
   }
   // A `delete` that came first has done it, or is about to.
-  if (!flags.bool("keep") && dir.lockOrGone()) destroyContainer(carriers, dir, log);
+  if (!flags.bool("keep") && dir.lockOrGone()) await destroyContainer(carriers, dir, log);
   return code;
 };

@@ -19,15 +19,15 @@ export interface Found extends Seen {
  * it, and others who change it wait for each other.
  * @throws CommandError when there is none.
  */
-export function withContainer(
+export async function withContainer(
   { globals, args }: Invocation,
-  work: (found: Found) => number,
-): number {
+  work: (found: Found) => number | Promise<number>,
+): Promise<number> {
   const { thread } = hostCarriers(globals);
   using dir = StateDir.expect(thread, globals.root, containerId(args[0] ?? ""));
   if (!dir.lockOrGone()) throw new CommandError("container does not exist");
   const state = dir.read();
   const seen = seeContainer(thread, dir, state, () => frozen(thread, state));
   using _init = seen.init;
-  return work({ ...seen, thread, state });
+  return await work({ ...seen, thread, state });
 }

@@ -21,6 +21,7 @@ import { loadSpec } from "../spec/load_spec.ts";
 import { OCI_VERSION } from "../spec/oci_version.ts";
 import type { Spec } from "../spec/types.ts";
 import { ValidationError } from "../spec/validation_error.ts";
+import type { ContainerUnit } from "../systemd/container_unit.ts";
 import { StateDir } from "../state/state_dir.ts";
 import { type StateFile, storedLimits, type StoredProcess } from "../state/state_file.ts";
 import { destroyContainer } from "./destroy_container.ts";
@@ -40,6 +41,8 @@ export interface CreateRequest {
   readonly noPivot: boolean;
   /** Whether the container may go without a cgroup that belay may not make. */
   readonly rootless: Forgiving;
+  /** `--systemd-cgroup`: systemd makes the cgroup. */
+  readonly systemdCgroup: boolean;
   readonly noNewKeyring: boolean;
   /** Descriptors from 3 on that the container's process inherits. */
   readonly preserveFds: number;
@@ -77,7 +80,8 @@ export async function createContainer(
   const namespaces = planNamespaces(spec);
   const ownUser = namespaces.user !== "none";
   const mounts = await checkedLabels(thread, spec, prepareMounts(thread, spec.mounts));
-  const cgroupPlan = Cgroup.plan(spec, request.id, readCgroupWorld(thread));
+  const unit = request.systemdCgroup ? await planUnit(thread, spec, request.id) : undefined;
+  const cgroupPlan = Cgroup.plan(spec, request.id, readCgroupWorld(thread), unit?.path);
   const privileged = (thread.call(capget()).effective & CAP_SYS_ADMIN) !== 0n;
   if (!privileged) checkUnprivileged(spec, ownUser);
   if (!ownUser) checkCapabilities(thread, spec.process.capabilities);
@@ -87,8 +91,13 @@ export async function createContainer(
   let outer: Remote | undefined;
   let init: Remote | undefined;
   try {
-    const cgroup = Cgroup.create(thread, cgroupPlan, dir.journal, request.rootless);
-    outer = carriers.spawn("outer");
+    if (unit !== undefined) {
+      outer = carriers.spawn("outer"); // systemd makes no scope without a process
+      unit.start(thread, cgroupPlan, dir.journal, outer.pidfd.pid);
+    }
+    const there = outer?.pidfd.pid;
+    const cgroup = Cgroup.create(thread, cgroupPlan, dir.journal, request.rootless, there);
+    outer ??= carriers.spawn("outer");
     prepareOuter(carriers, outer, spec.process, request.preserveFds);
     outer.batch(enterCalls(cgroup.directories));
     const opened = intoCall(cgroup.directories);
@@ -114,6 +123,7 @@ export async function createContainer(
     const state = firstState(request, spec, {
       init: identify(thread, init.pidfd),
       cgroups: cgroup.directories,
+      ...(unit === undefined ? {} : { unit: unit.state }),
       ownPidNamespace: namespaces.isNew("pid"),
       join: {
         namespaces: namespaces.flags,
@@ -127,7 +137,7 @@ export async function createContainer(
     const exec = await setUpInit(carriers, init, context);
     return { dir, spec, state, init, exec };
   } catch (error) {
-    abandon(carriers, dir, [outer, init], log);
+    await abandon(carriers, dir, [outer, init], log);
     throw error;
   }
 }
@@ -153,6 +163,12 @@ async function prepareFilter(
   const { prepareSeccomp } = await import("../seccomp/prepare_seccomp.ts");
   const { noNewPrivileges } = process;
   return await prepareSeccomp(thread, linux.seccomp, { noNewPrivileges, privileged });
+}
+
+/** The unit that is to have the cgroup; nothing of this is loaded where belay makes cgroups itself. */
+async function planUnit(thread: Kernel, spec: Spec, id: string): Promise<ContainerUnit> {
+  const { ContainerUnit } = await import("../systemd/container_unit.ts");
+  return ContainerUnit.plan(thread, spec, id, (name) => Deno.env.get(name));
 }
 
 /** The mounts, with the label that they are to have; whether the kernel can have profiles and labels at all. */
@@ -192,12 +208,12 @@ function giveExecLock({ thread }: Carriers, dir: StateDir, init: Remote): void {
  * Takes back what a failed create or run has begun. It does not throw: the error that is told is the one that was the
  * reason.
  */
-export function abandon(
+export async function abandon(
   carriers: Carriers,
   dir: StateDir,
   stubs: readonly (Remote | undefined)[],
   log: Logger,
-): void {
+): Promise<void> {
   const steps = [
     ...stubs.map((stub) => () => {
       if (stub?.pidfd.closed === false) stub.pidfd.signal(SIGNAL.SIGKILL); // it may sit in a call that takes long
@@ -208,7 +224,7 @@ export function abandon(
   ];
   for (const step of steps) {
     try {
-      step();
+      await step();
     } catch (error) {
       // The other steps must run. What could not be taken back is still in the state directory, for `delete --force`.
       log.warn(`cleaning up after the failure: ${describeError(error)}`);
@@ -219,7 +235,7 @@ export function abandon(
 function firstState(
   request: CreateRequest,
   spec: Spec,
-  made: Pick<StateFile, "init" | "cgroups" | "ownPidNamespace" | "join" | "seccomp">,
+  made: Pick<StateFile, "init" | "cgroups" | "unit" | "ownPidNamespace" | "join" | "seccomp">,
 ): StateFile {
   const { startContainer, poststart, poststop } = spec.hooks;
   return {

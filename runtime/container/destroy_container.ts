@@ -25,7 +25,11 @@ const END_POLL_MS = 50;
  * @param dir The container's directory, locked.
  * @throws AggregateError of everything that failed.
  */
-export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger): void {
+export async function destroyContainer(
+  carriers: Carriers,
+  dir: StateDir,
+  log: Logger,
+): Promise<void> {
   const { thread } = carriers;
   const failures: unknown[] = [];
   const step = (release: () => void) => {
@@ -36,7 +40,9 @@ export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger)
     }
   };
   const state = dir.read();
-  const cgroups = dir.entries().reverse();
+  const entries = dir.entries().reverse();
+  const cgroups = entries.filter((entry) => entry.kind === "cgroup");
+  const units = entries.filter((entry) => entry.kind === "unit");
 
   step(() => {
     using init = state?.init === undefined ? undefined : reopen(thread, state.init);
@@ -50,6 +56,10 @@ export function destroyContainer(carriers: Carriers, dir: StateDir, log: Logger)
     step(() => signalCgroup(thread, state.cgroups, SIGNAL.SIGKILL));
   }
   step(() => releaseForeignRoot(thread, dir.foreignRoot));
+  if (units.length > 0) {
+    const { stopUnits } = await import("../systemd/container_unit.ts");
+    step(() => stopUnits(thread, units));
+  }
   step(() => destroyCgroups(thread, cgroups));
   if (state !== undefined) runPoststop(carriers, state, log);
   if (failures.length > 0) {

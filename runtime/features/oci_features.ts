@@ -51,7 +51,7 @@ export function ociFeatures({ version, seccomp }: Surroundings): Features {
         v1: works("linux.resources"),
         v2: works("linux.resources"),
         systemd,
-        systemdUser: systemd,
+        systemdUser: false,
         rdma: works("linux.resources.rdma.*"),
       },
       seccomp: seccomp !== undefined && works("linux.seccomp")

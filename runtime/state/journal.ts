@@ -3,12 +3,14 @@ import { openat } from "../../ffi/syscalls/file.ts";
 import { writeWhole } from "../../ffi/files.ts";
 import { O } from "../../ffi/abi/file_flags.ts";
 import type { CgroupEntry } from "../cgroup/destroy_cgroups.ts";
+import type { UnitEntry } from "../systemd/unit_entry.ts";
 
 /**
- * Something that the kernel does not end for us, written down before it is made (DESIGN, law 5): a cgroup directory.
+ * Something that the kernel does not end for us, written down before it is made (DESIGN, law 5): a cgroup directory,
+ * or a unit of systemd's.
  * (A root in somebody else's mount namespace has its record in the state directory, too: see `foreign_mount.ts`.)
  */
-export type JournalEntry = CgroupEntry;
+export type JournalEntry = CgroupEntry | UnitEntry;
 
 /** The file's name in a state directory: one JSON object a line, in the order of making. */
 export const JOURNAL_FILE = "journal";
@@ -52,5 +54,10 @@ function parseLine(line: string): unknown {
 
 function isEntry(entry: unknown): entry is JournalEntry {
   if (typeof entry !== "object" || entry === null || !("kind" in entry)) return false;
+  if (entry.kind === "unit") {
+    return ["name", "address", "description"].every((key) =>
+      typeof (entry as Record<string, unknown>)[key] === "string"
+    );
+  }
   return entry.kind === "cgroup" && "path" in entry && typeof entry.path === "string";
 }

@@ -1,6 +1,7 @@
 import type { Identity } from "../../ffi/identity.ts";
 import type { CgroupDirectory } from "../cgroup/cgroup_plan.ts";
 import type { Hook, Process } from "../spec/types.ts";
+import type { UnitState } from "../systemd/unit_entry.ts";
 
 /** How a container's system calls are filtered; the filter itself is a file beside the state file. */
 export interface SeccompState {
@@ -77,6 +78,8 @@ export interface StateFile {
   readonly seccomp?: SeccompState;
   /** The container's cgroup in each hierarchy. */
   readonly cgroups: readonly CgroupDirectory[];
+  /** The unit that has them, where systemd made them. */
+  readonly unit?: UnitState;
   /** Whether its pid namespace is its own: then all its processes end with the first. */
   readonly ownPidNamespace: boolean;
   /** The execution domain of its processes (personality(2)), where config.json asks for one. */

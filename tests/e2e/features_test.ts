@@ -11,6 +11,7 @@ e2e("features prints a document that agrees with the fields that are supported",
   assertEquals(ociVersionMin, "1.0.0");
   assertEquals(linux.apparmor.enabled, works("process.apparmorProfile"));
   assertEquals(linux.intelRdt.enabled, works("linux.intelRdt"));
+  assertEquals([linux.cgroup.systemd, linux.cgroup.systemdUser], [true, false]);
   assertEquals(linux.cgroup.rdma, works("linux.resources.rdma.*"));
   assertEquals(hooks.includes("createContainer"), true);
 });

@@ -68,6 +68,10 @@ export class Container extends Subject {
   }
 
   protected override command(step: ContainerStep): string[] {
+    return [...this.scenario.systemd ? ["--systemd-cgroup"] : [], ...this.#command(step)];
+  }
+
+  #command(step: ContainerStep): string[] {
     switch (step) {
       case "create": {
         const console = this.scenario.terminal ? ["--console-socket", this.consoleSocket] : [];

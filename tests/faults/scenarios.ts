@@ -78,6 +78,8 @@ export interface Scenario {
   readonly terminal?: true;
   /** Somebody listens at `listenerPath()`. */
   readonly listener?: true;
+  /** Its cgroup is made by a stand-in for systemd. */
+  readonly systemd?: true;
   /** What is swept where not everything is; absent: all. */
   readonly steps?: readonly Step[];
 }
@@ -176,6 +178,15 @@ export const SCENARIOS: readonly Scenario[] = [
     change(spec, { mark }) {
       spec.linux.cgroupsPath = `/${mark}/container`;
       spec.linux.namespaces.push({ type: "cgroup" });
+    },
+  },
+  {
+    name: "systemd",
+    systemd: true,
+    steps: ["create", "delete --force"],
+    change(spec, { mark }) {
+      limited(spec, { mark, home: "" });
+      spec.linux.cgroupsPath = `:sweep:${mark}`;
     },
   },
   {

@@ -1,8 +1,9 @@
 // The fault sweep: every system call of every command fails, and belay is killed at every system call; afterwards
 // `delete --force` works where something is visible, and nothing is left. See docs/HACKING.md, "The fault sweep".
 import { assertEquals } from "@std/assert";
-import { noFile, notRoot, testUnless } from "../skip.ts";
+import { noFile, noProgram, notRoot, type Obstacle, testUnless } from "../skip.ts";
 import type { Report, Sum, Walk } from "./driver.ts";
+import { SystemdBus } from "./systemd_bus.ts";
 import { type Scenario, SCENARIOS, type Step, stepsOf } from "./scenarios.ts";
 
 const all = Deno.env.get("BELAY_SWEEP") === "all";
@@ -19,17 +20,23 @@ const SILENCE_MS = 60_000;
 /** A setting in which mounts that leak are seen, because every mount is shared, as on most machines. */
 const WORLD = "mount --make-rshared /";
 
+const SYSTEMD_OBSTACLES: readonly Obstacle[] = [
+  noProgram("dbus-daemon", "dbus"),
+  noFile("/sys/fs/cgroup/systemd/cgroup.procs"),
+];
+
 const totals = { errors: 0, calls: 0, kills: 0, failures: 0 };
 
 for (const scenario of SCENARIOS) {
   testUnless(
-    [notRoot(), noFile("/bin/busybox")],
+    [notRoot(), noFile("/bin/busybox"), ...scenario.systemd ? SYSTEMD_OBSTACLES : []],
     `fault sweep, ${scenario.name}: ${all ? "every error and kill" : `a part, seed ${seed}`}`,
     async () => {
       const home = await Deno.makeTempDir({ prefix: "belay-sweep-" });
       await Deno.chmod(home, 0o755);
       try {
         const program = await bundle(home);
+        await using bus = scenario.systemd ? await SystemdBus.start(home) : undefined;
         const walks = stepsOf(scenario).flatMap((step) =>
           modesOf(step).map((mode) => ({
             ...{ scenario: scenario.name, step, mode, home, seed, all, stride: STRIDE },
@@ -40,7 +47,7 @@ for (const scenario of SCENARIOS) {
         const failures: string[] = [];
         const lane = async () => {
           for (let walk = walks.shift(); walk !== undefined; walk = walks.shift()) {
-            failures.push(...await swept(program, scenario, walk));
+            failures.push(...await swept(program, scenario, walk, bus?.env));
           }
         };
         await Promise.all(Array.from({ length: LANES }, lane));
@@ -91,12 +98,18 @@ function command(program: string, { world }: Scenario, walk: Walk): string[] {
 }
 
 /** Does a walk in a process of its own; what is wrong, with how to see it again. */
-async function swept(program: string, scenario: Scenario, walk: Walk): Promise<string[]> {
+async function swept(
+  program: string,
+  scenario: Scenario,
+  walk: Walk,
+  env: Record<string, string> = {},
+): Promise<string[]> {
   const failures: string[] = [];
   const name = `${walk.scenario}, ${walk.step}`;
   const [unshare = "", ...args] = command(program, scenario, walk);
   const child = new Deno.Command(unshare, {
     args,
+    env,
     ...{ stdin: "null", stdout: "piped", stderr: "null" } as const,
   }).spawn();
   let at: { k: number; deed: string } | undefined;

@@ -61,11 +61,12 @@ export function plan(
   resources?: object,
   cgroupsPath?: string,
   id = "x",
+  unitPath?: string,
 ): CgroupPlan {
   const config = defaultSpec() as { linux: Record<string, unknown> };
   config.linux.resources = resources;
   config.linux.cgroupsPath = cgroupsPath;
-  return Cgroup.plan(parseSpec(config).spec, id, world);
+  return Cgroup.plan(parseSpec(config).spec, id, world, unitPath);
 }
 
 /** Keeps the entries, and tells the kernel's log when. */

@@ -1,0 +1,14 @@
+/** A container's unit, as state.json keeps it. */
+export interface UnitState {
+  /** `belay-ID.scope` */
+  readonly name: string;
+  /** The address of the bus on which its systemd is. */
+  readonly address: string;
+}
+
+/** What the journal keeps of a unit before it is made. */
+export interface UnitEntry extends UnitState {
+  readonly kind: "unit";
+  /** How the unit is described, in words that no other has: so one of the same name is known as another's. */
+  readonly description: string;
+}
