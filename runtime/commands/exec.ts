@@ -72,7 +72,7 @@ function findRunning(kernel: Kernel, dir: StateDir, ignorePaused: boolean): Runn
   }
   throw new CommandError(
     status === "creating"
-      ? "cannot exec in a container that was not created to its end"
+      ? "cannot exec in a container that is not whole: it is being created or deleted, or was left half-made"
       : "cannot exec in a stopped container",
   );
 }

@@ -130,7 +130,7 @@ e2e("#3391 #3828: delete removes the cgroups of many dying processes", async (wo
 
 /** What an exec that comes too late may say. */
 const TOO_LATE =
-  /container does not exist|stopped container|was killed|no such file|no such device/;
+  /container does not exist|stopped container|being created or deleted|was killed|no such file|no such device/;
 
 for (const namespaces of ["its own", "the host's"]) {
   e2e(

@@ -47,3 +47,33 @@ Deno.test("runModules() counts a failure when a module does not even load", asyn
     },
   );
 });
+
+Deno.test("runModules() runs what failed once more, alone, and tells what was unstable", async () => {
+  await withModules({
+    // Fails when it is run for the first time: then there is no second file of its own.
+    "a_test.ts": 'const file = `seen-${Deno.pid}`; Deno.writeTextFileSync(file, "");\n' +
+      'Deno.test("a", () => { if ([...Deno.readDirSync(".")].length < 4) throw new Error(); });\n',
+    "b_test.ts": 'Deno.test("b", () => {});',
+  }, async (cwd, modules) => {
+    const options = { cwd, args: ["--no-check", "--allow-all"], atOnce: 2 };
+    assertEquals(await runModules(modules, options), {
+      passed: 2,
+      failed: 0,
+      skipped: 0,
+      reasons: ["UNSTABLE a_test.ts: failed beside others, passed alone"],
+    });
+  });
+});
+
+Deno.test("runModules() tells what fails alone, too, and what fails in number", async () => {
+  const bad = 'Deno.test("a", () => { throw new Error(); });';
+  const modules = Object.fromEntries([1, 2, 3, 4].map((n) => [`m${n}_test.ts`, bad]));
+  await withModules({ "m_test.ts": bad }, async (cwd, paths) => {
+    const options = { cwd, args: ["--no-check"], atOnce: 2 };
+    assertEquals((await runModules(paths, options)).failed, 1);
+  });
+  await withModules(modules, async (cwd, paths) => {
+    const options = { cwd, args: ["--no-check"], atOnce: 2 };
+    assertEquals((await runModules(paths, options)).failed, 4);
+  });
+});
