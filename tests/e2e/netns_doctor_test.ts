@@ -17,6 +17,7 @@ import type { Finding, FindingKind } from "../../runtime/netns/doctor/finding.ts
 import { host, withStub } from "../ffi_world.ts";
 import { noFile, noProgram } from "../skip.ts";
 import { held, HOLDS } from "./netns_holders.ts";
+import { Terminal } from "./tmux.ts";
 import { belayPath, e2e, until, type World } from "./world.ts";
 
 const noIp = [noProgram("ip", "iproute2"), noProgram("tc", "iproute2")];
@@ -94,6 +95,26 @@ e2e("netns doctor --fix deletes the dead filter alone where another lives", asyn
   assertMatch(stdout, /\n {2}deleted the filter from v0\nfilter/);
   assertMatch(stdout, /Redirect to device w0/);
 }, [...noIp, noTun]);
+
+e2e("netns doctor --fix asks on a terminal, and does what the answer says", async (world) => {
+  const script = `${world.dir}/ask`;
+  Deno.writeTextFileSync(
+    script,
+    `mount -t tmpfs none /run; mkdir /run/netns; ip tuntap add t0 mode tap
+    for i in 1 2; do "$1" netns doctor --fix; echo "exit code $?, $(ip -o link | wc -l) links"; done\n`,
+  );
+  const terminal = await Terminal.open(world, { S: script, B: belayPath });
+  try {
+    await terminal.enter('unshare --mount --net --pid --fork --mount-proc bash "$S" "$B"');
+    await terminal.wait(/\[y\/N\]\s*$/);
+    await terminal.enter("n");
+    await terminal.wait(/left: [^]*exit code 1, 2 links[^]*\[y\/N\]\s*$/);
+    await terminal.enter("y");
+    await terminal.wait(/deleted t0[^]*exit code 0, 1 links/);
+  } finally {
+    await terminal.close();
+  }
+}, [...noIp, noTun, noProgram("tmux")]);
 
 e2e("netns doctor --fix asks before it deletes a TAP without a process", async (world) => {
   const stdout = await alone(
