@@ -36,6 +36,7 @@ const E2E_NEEDS = {
   "dbus": "a bus of its own for a stand-in for systemd",
   "iproute2": "the other `ip netns`, beside belay's",
   "libseccomp2": "compiles system call filters",
+  "procps": "the ps(1) that `belay ps` asks",
   "strace": "sees which files belay opens",
   "tmux": "a terminal to test terminals with",
 };
