@@ -71,6 +71,7 @@ const CLIENTS_NEEDS = {
   "uidmap": "user namespaces of podman and buildah",
   "iptables": "the clients' networks",
   "iproute2": "the clients' networks",
+  "procps": "kill(1), by which daemons end",
   "tini": "reaps what the clients' daemons leave",
   "busybox-static": "the containers' root file system",
 };
