@@ -15,15 +15,12 @@ export interface RunModulesOptions {
   readonly atOnce: number;
 }
 
-/** So many modules may fail beside others and pass alone; more than that is no accident. */
-const MOST_REPEATED = 3;
-
 /**
  * Runs each test module in a `deno test` of its own, some at a time, so that what one leaves in its process (open
  * descriptors, adopted children) cannot change another's result, and prints each one's output as a whole when it ends.
  *
- * One that fails is run once more when the others have ended: alone on the machine its result is its own. Both outputs
- * are printed, and a module of which only the first failed is told as UNSTABLE: it is somebody's work to find out why.
+ * One that fails is run once more when the others have ended, to tell a fault of its own from one that comes beside
+ * others: then it is named UNSTABLE. It has failed in either case.
  * @returns The sum; a module that was killed because it hung counts as a failure.
  */
 export async function runModules(
@@ -42,16 +39,12 @@ export async function runModules(
   };
   await Promise.all(Array.from({ length: options.atOnce }, lane));
   for (const { module, tally } of failed) {
-    if (failed.length > MOST_REPEATED || options.atOnce === 1) {
-      tallies.push(tally);
-      continue;
-    }
-    console.log(`· once more, alone: ${module}`);
+    console.log(`· once more, alone, to learn why: ${module}`);
     const again = await runOne(module, options);
     const reasons = again.failed > 0
       ? []
       : [`UNSTABLE ${module}: failed beside others, passed alone`];
-    tallies.push({ ...again, reasons: [...again.reasons, ...reasons] });
+    tallies.push({ ...tally, reasons: [...tally.reasons, ...reasons] });
   }
   return addTallies(tallies);
 }
