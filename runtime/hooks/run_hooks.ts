@@ -16,6 +16,7 @@ import { CLOSE_RANGE_CLOEXEC, MFD } from "../../ffi/abi/file_flags.ts";
 import { PR, WAIT } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL, signalName } from "../../ffi/abi/signals.ts";
 import { CommandError } from "../cli/command_error.ts";
+import { lastOfEach } from "../process/environment.ts";
 import type { Hook, Hooks } from "../spec/types.ts";
 
 /** What a hook reads on its standard input (runtime.md, "State"). */
@@ -154,7 +155,7 @@ function become(
     execve(
       hook.path,
       hook.args.length > 0 ? hook.args : [hook.path],
-      hook.env.length > 0 ? hook.env : place.env(),
+      lastOfEach(hook.env.length > 0 ? hook.env : place.env()),
     ),
   ]);
 }

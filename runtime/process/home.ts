@@ -2,13 +2,14 @@ import type { Kernel } from "../../ffi/kernel.ts";
 import { attempt } from "../../ffi/call.ts";
 import { close, openat2, read, statx } from "../../ffi/syscalls/file.ts";
 import { AT, O, RESOLVE, S_IF } from "../../ffi/abi/file_flags.ts";
+import { lastOfEach } from "./environment.ts";
 
 /** A passwd file that is larger is read up to here. */
 const LIMIT = 0x10000;
 
 /**
- * The process's environment with HOME, which runtimes add when the configuration has none: the user's entry in the
- * container's /etc/passwd, else "/". The file is the image's: it is opened inside the root, without waiting (it may be
+ * The process's environment, each variable once, with HOME, which runtimes add when the configuration has none: the
+ * user's entry in the container's /etc/passwd, else "/". The file is the image's: it is opened inside the root, without waiting (it may be
  * a pipe), and only read when it is a plain file.
  */
 export function withHome(
@@ -17,8 +18,9 @@ export function withHome(
   env: readonly string[],
   uid: number,
 ): string[] {
-  if (env.some((each) => each.startsWith("HOME=") && each !== "HOME=")) return [...env];
-  const without = env.filter((each) => each !== "HOME=");
+  const given = lastOfEach(env);
+  if (given.some((each) => each.startsWith("HOME=") && each !== "HOME=")) return given;
+  const without = given.filter((each) => each !== "HOME=");
   return [...without, `HOME=${homeOf(readPasswd(kernel, root), uid) ?? "/"}`];
 }
 

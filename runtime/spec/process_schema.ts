@@ -69,7 +69,9 @@ export const PROCESS = object({
   user: defaulted(USER, {}),
   args: required(ARGS, { note: "at least one" }),
   commandLine: foreign("Windows", { since: "1.0.2" }),
-  env: defaulted(array(ENVIRONMENT_VARIABLE), []),
+  env: defaulted(array(ENVIRONMENT_VARIABLE), [], {
+    note: "of several of one name the last counts",
+  }),
   cwd: required(absolutePath),
   capabilities: defaulted(CAPABILITIES, {}, { note: "when absent, the process has none" }),
   rlimits: defaulted(array(RLIMIT), []),

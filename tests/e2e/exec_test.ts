@@ -164,6 +164,14 @@ e2e("exec changes user, groups, environment, directory and capabilities", async 
   await done(world, id);
 });
 
+e2e("exec --env takes the place of the container's own variable", async (world) => {
+  const id = await running(world, (spec) => spec.process.env = ["PATH=/bin", "A=container"]);
+  const flags = ["--env", "A=first", "--env", "B=b", "--env", "A=exec"];
+  const { stdout } = await world.ok(["exec", ...flags, id, "/bin/cat", "/proc/self/environ"]);
+  assertEquals(stdout.split("\0").slice(0, -1), ["PATH=/bin", "A=exec", "B=b", "HOME=/root"]);
+  await done(world, id);
+});
+
 e2e(
   "exec --process takes what a file says, and from the container what it does not",
   async (world) => {

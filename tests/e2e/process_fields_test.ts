@@ -84,10 +84,24 @@ contained(
 );
 
 contained("process.env is the environment, and nothing else is but HOME", async (bundle) => {
-  const env = ["PATH=/bin", "EMPTY=", "A=1=2", "A=second", "SPACE= x "];
+  const env = ["PATH=/bin", "EMPTY=", "A=1=2", "SPACE= x "];
   bundle.config.process.env = env;
   const text = await bundle.ok(["/bin/cat", "/proc/self/environ"]);
   assertEquals(text.split("\0").slice(0, -1), [...env, "HOME=/root"]);
+});
+
+contained("process.env: of several assignments the last one counts", async (bundle) => {
+  bundle.config.process.env = [
+    "A=1",
+    "PATH=/nowhere",
+    "HOME=/x",
+    "A=",
+    "PATH=/bin",
+    "HOME=",
+    "A=2",
+  ];
+  const text = await bundle.ok(["cat", "/proc/self/environ"]);
+  assertEquals(text.split("\0").slice(0, -1), ["A=2", "PATH=/bin", "HOME=/root"]);
 });
 
 contained("HOME comes from the image's passwd, where process.env has none", async (bundle) => {
