@@ -17,10 +17,15 @@ export function passedDescriptors(flags: ParsedFlags): PassedDescriptors {
   };
 }
 
-/** How many descriptors socket activation passes (sd_listen_fds(3)); runc hands them on, and so does belay. */
+/**
+ * How many descriptors socket activation passes (sd_listen_fds(3)); runc hands them on, and so does belay. Those of
+ * another process (LISTEN_PID), whose environment belay has inherited, are not belay's to hand on.
+ */
 function listened(): number {
   const given = Deno.env.get("LISTEN_FDS");
-  if (given === undefined || given === "") return 0;
+  if (given === undefined || given === "" || Deno.env.get("LISTEN_PID") !== String(Deno.pid)) {
+    return 0;
+  }
   if (/^\d{1,5}$/.test(given)) return Number(given);
   throw new CommandError(`LISTEN_FDS: must be a number, got ${JSON.stringify(given)}`);
 }

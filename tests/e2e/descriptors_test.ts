@@ -101,17 +101,30 @@ e2e("LISTEN_FDS: the program gets the sockets and is told of them", async (world
     args: ["sh", "-c", "echo $LISTEN_FDS $LISTEN_PID $$; cat <&3; cat <&4"],
   });
   for (const name of ["a", "b"]) Deno.writeTextFileSync(`${world.dir}/${name}`, `${name}\n`);
-  const line = 'exec 3<a 4<b 5<b; LISTEN_FDS=2 LISTEN_PID=$$ belay run --bundle "$1" "$2"';
+  const line = `exec 3<a 4<b 5<b; ${activated(2, 'run --bundle "$1" "$2"')}`;
   const { stdout, stderr } = await world.script(line, [bundle, world.id()]).ended;
   assertEquals([stdout, stderr], ["2 1 1\na\nb\n", ""]);
 });
 
 e2e("LISTEN_FDS comes first, --preserve-fds after it", async (world) => {
-  const line = "exec 3<a 4<b 5<c 6</; LISTEN_FDS=1 " +
-    RUN.replace("--bundle", "--preserve-fds 2 --bundle");
-  const found = await inside(world, line);
+  const command = 'run --detach --preserve-fds 2 --bundle "$1" "$2"';
+  const found = await inside(world, `exec 3<a 4<b 5<c 6</; ${activated(1, command)}`);
   assertEquals(numbers(found), [0, 1, 2, 3, 4, 5]);
 });
+
+e2e("LISTEN_FDS of another process, or of nobody, is passed over", async (world) => {
+  for (const pid of ["LISTEN_PID=1", "LISTEN_PID="]) {
+    for (const line of [RUN, CREATE]) {
+      const found = await inside(world, `exec 3<a; export LISTEN_FDS=1 ${pid}; ${line}`);
+      assertEquals(numbers(found), [0, 1, 2], pid);
+    }
+  }
+});
+
+/** Starts belay as socket activation does (sd_listen_fds(3)): LISTEN_PID is its own process. */
+function activated(count: number, command: string): string {
+  return `LISTEN_FDS=${count} bash -c 'LISTEN_PID=$$ exec "$BELAY" --root "$ROOT" ${command}' _ "$1" "$2"`;
+}
 
 e2e(
   "a created container that waits for start holds nothing of its caller but stdio",
