@@ -13,7 +13,9 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { COMMANDS } from "../runtime/cli/command_table.ts";
-import { type Chunks, launcherText, V8_FLAGS } from "./launcher.ts";
+import { INCLUDED, writeParts } from "./executable.ts";
+import { COMPILED_V8_FLAGS, launcherText } from "./launcher.ts";
+import { type Chunks, type Program, takeApart } from "./program.ts";
 import { capture, mustRun, step } from "./step.ts";
 
 /** Replaced in the bundle; see runtime/cli/version.ts. */
@@ -46,15 +48,15 @@ export async function build({ entry, out, deno, launcher }: BuildOptions): Promi
   const directory = await Deno.makeTempDir({ dir: directoryOf(out), prefix: ".build-" });
   const made = `${directory}/belay`;
   try {
-    await step(`bundling ${entry}`, () => bundle(entry, `${made}.js`));
+    const program = await step(`bundling ${entry}`, async () => {
+      await bundle(entry, `${made}.js`);
+      return await programFrom(entry);
+    });
     const why = launcher
       ? "--launcher was given"
-      : await step(`compiling with ${deno}`, () => compile(`${made}.js`, made, deno));
+      : await step(`compiling with ${deno}`, () => compile(program, directory, made, deno));
     if (why !== undefined) {
-      const version = await versionOf(deno);
-      const [first, chunks] = await chunksOf(entry);
-      const commands = commandChunks(chunks.get(first) ?? "", chunks);
-      const text = await launcherText({ path: deno, version }, first, chunks, commands);
+      const text = await launcherText({ path: deno, version: await versionOf(deno) }, program);
       await Deno.writeTextFile(made, text, { mode: 0o755 });
     }
     // What does not start is not a build. The environment is podman's: empty.
@@ -94,28 +96,28 @@ async function bundle(entry: string, output: string): Promise<void> {
   await Deno.writeTextFile(output, withWorker(text, await workerUrl()));
 }
 
-/** The same in chunks that are loaded one by one; the name of the first, and all of them. */
-async function chunksOf(entry: string): Promise<[string, Chunks]> {
+/** The program that begins with `entry`, taken apart. */
+export async function programFrom(entry: string, minify = true): Promise<Program> {
+  const chunks = await chunksOf(entry, minify);
+  const first = entry.replace(/^.*\/(.*)\.ts$/, "./$1.js");
+  const commands = commandChunks(chunks.get(first) ?? "", chunks);
+  return await takeApart(chunks, first, commands, { deno: Deno.execPath(), minify });
+}
+
+/** The same in chunks that are loaded one by one. */
+async function chunksOf(entry: string, minify: boolean): Promise<Chunks> {
   const directory = await Deno.makeTempDir();
   try {
-    await mustRun([
-      Deno.execPath(),
-      "bundle",
-      "--quiet",
-      // Half of the text to read, and no comments: 3 ms less for `run`.
-      "--minify",
-      "--code-splitting",
-      "--outdir",
-      directory,
-      entry,
-    ], { cwd: root });
+    const small = minify ? ["--minify"] : []; // half of the text to read, and no comments
+    const flags = ["--quiet", ...small, "--code-splitting", "--outdir", directory];
+    await mustRun([Deno.execPath(), "bundle", ...flags, entry], { cwd: root });
     const [head, worker] = [await commit(), await workerUrl()];
     const chunks = new Map<string, string>();
     for await (const { name } of Deno.readDir(directory)) {
       const { text } = withCommit(await Deno.readTextFile(`${directory}/${name}`), head);
       chunks.set(`./${name}`, withWorker(text, worker));
     }
-    return [entry.replace(/^.*\/(.*)\.ts$/, "./$1.js"), chunks];
+    return chunks;
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
@@ -140,7 +142,7 @@ function withWorker(text: string, url: string): string {
 /** Which chunk each command imports, in the text of `COMMANDS`, which is part of the entry or of what it imports. */
 function commandChunks(entry: string, chunks: Chunks): Map<string, string> {
   const names = COMMANDS.map(({ name }) => name);
-  const parts = /\bname:"([^"]+)",summary:|\bload:\(\)=>import\("(\.\/[^"]+)"\)/g;
+  const parts = /\bname:\s*"([^"]+)",\s*summary:|\bload:\s*\(\)\s*=>\s*import\("(\.\/[^"]+)"\)/g;
   for (const text of [entry, ...chunks.values()]) {
     // Lists of commands stand in another order than `COMMANDS` has them: each has its name before its import.
     const found = new Map<string, string>();
@@ -151,7 +153,7 @@ function commandChunks(entry: string, chunks: Chunks): Map<string, string> {
     }
     if (names.every((name) => found.has(name))) return found;
   }
-  if (entry.includes(`name:"${names[0]}",summary:`)) {
+  if (entry.includes("belayExit")) {
     throw new Error("the commands' chunks are not found");
   }
   return new Map(); // another entry than belay's own, which has no commands
@@ -170,7 +172,28 @@ async function commit(): Promise<string> {
 }
 
 /** Compiles, or returns why that is not possible here. */
-async function compile(bundle: string, out: string, deno: string): Promise<string | undefined> {
+async function compile(
+  program: Program,
+  directory: string,
+  out: string,
+  deno: string,
+): Promise<string | undefined> {
+  await Deno.mkdir(`${directory}/${INCLUDED}`);
+  writeParts(program, (name, content) => Deno.writeTextFileSync(`${directory}/${name}`, content));
+  const producer = `${directory}/produce`;
+  const why = await compileOne(directory, "produce.js", producer, deno);
+  if (why !== undefined) return why;
+  await mustRun([producer, `${directory}/${INCLUDED}`]);
+  await Deno.remove(producer);
+  return await compileOne(directory, "main.js", out, deno);
+}
+
+async function compileOne(
+  directory: string,
+  entry: string,
+  out: string,
+  deno: string,
+): Promise<string | undefined> {
   const denort = Deno.env.get("DENORT_BIN");
   const { code, stderr } = await capture([
     deno,
@@ -182,16 +205,19 @@ async function compile(bundle: string, out: string, deno: string): Promise<strin
     "--no-lock",
     // Without it, root would run what any user puts into /tmp/deno-compile-belay.cache.
     "--no-code-cache",
-    `--v8-flags=${V8_FLAGS}`,
+    `--v8-flags=${COMPILED_V8_FLAGS}`,
+    "--include",
+    INCLUDED,
     "--output",
     out,
-    bundle,
+    entry,
   ], {
+    cwd: directory,
     timeoutMs: COMPILE_TIMEOUT_MS,
     env: {
       DENO_NO_UPDATE_CHECK: "1",
       // Two versions of Deno in one DENO_DIR empty each other's caches.
-      ...(deno === Deno.execPath() ? {} : { DENO_DIR: `${directoryOf(out)}cache` }),
+      ...(deno === Deno.execPath() ? {} : { DENO_DIR: `${directoryOf(directory)}cache` }),
     },
   });
   if (code === 0) return undefined;

@@ -1,17 +1,19 @@
 /**
- * The launcher: one file, a few lines for /bin/sh and then the program, in the chunks that esbuild splits it into (one
- * for each `import()` and for what they share). The shell executes Deno in one of two ways
- * (docs/decisions/0008-the-launchers-cache.md):
+ * The launcher: one file, a few lines for /bin/sh and then the program as scripts/program.ts takes it apart. The shell
+ * executes Deno in one of two ways (docs/decisions/0008-the-launchers-cache.md):
  *
- * - Always possible: a loader of a few lines (a data: URL) reads the chunks that a command needs from the file and
- *   evaluates them as the bodies of functions. No cache is read or written.
+ * - Always possible: a loader of a few lines (a data: URL) reads the program of the command from the file and evaluates
+ *   it. No cache is read or written.
  * - For root, unless BELAY_CACHE=off: that loader also leaves a module in a directory that only root can reach, with
- *   the chunks of the command that it ran. From the next time on the shell executes that module, and Deno keeps V8's
- *   compiled code of it. A module for each command, because V8 takes all that it has stored from a module, used or not.
+ *   the program of the command that it ran. From the next time on the shell executes that module, and Deno keeps V8's
+ *   compiled code of it. A module for each command, because V8 takes all that it has stored from a module, used or not;
+ *   and one for each thing that a command loads later, once it was needed.
  *
  * The shell costs 0.4 ms (dash); a `#!/abs/deno` line could pass one argument only, be 255 bytes long, and not say
  * anything when that Deno is gone.
  */
+import { MARK, type Program } from "./program.ts";
+import { BEGIN } from "./begin.ts";
 
 /**
  * What could change how Deno starts, or make it write files (DENO_COVERAGE_DIR), print
@@ -65,7 +67,7 @@ const NOWHERE = "/proc/0";
  * A command of belay lives for some 30 ms: it ends before young objects are worth collecting, and before code is worth
  * optimizing. Without them 5-8 ms of processor time and 3 MiB less.
  */
-export const V8_FLAGS = "--min-semi-space-size=16,--no-opt,--no-maglev,--no-sparkplug";
+const V8_FLAGS = "--min-semi-space-size=16,--no-opt,--no-maglev,--no-sparkplug";
 
 const FLAGS = [
   "--quiet",
@@ -79,8 +81,10 @@ const FLAGS = [
 /** Without a cache: what could be found in one is not looked for. */
 const UNCACHED_FLAGS = ["--no-code-cache", `--v8-flags=${V8_FLAGS}`];
 
-/** With a cache everything is compiled at once, when it is made, so that nothing is later. */
-const CACHED_FLAGS = ["--ext=js", `--v8-flags=${V8_FLAGS},--no-lazy`];
+/** Where compiled code is kept, everything is compiled at once, when it is made, so that nothing is later. */
+export const COMPILED_V8_FLAGS = `${V8_FLAGS},--no-lazy`;
+
+const CACHED_FLAGS = ["--ext=js", `--v8-flags=${COMPILED_V8_FLAGS}`];
 
 /** Where the cache of a Deno lies, which must be root's alone. Two versions of Deno empty each other's. */
 function cacheDirectory(denoVersion: string): string {
@@ -90,34 +94,38 @@ function cacheDirectory(denoVersion: string): string {
 /** On a terminal, and only there, Deno complains about having no cache. */
 const LOG = "error,deno::cache=off";
 
-/** The chunks of a program by name (`./main.js`), as esbuild writes them. */
-export type Chunks = ReadonlyMap<string, string>;
-
 /**
  * The text of the launcher.
  *
  * @param deno the absolute path of the Deno that it executes, and its version
- * @param entry the name of the chunk to begin with
- * @param chunks ES modules that import each other only
- * @param commands for each command, the chunk that is imported when it runs
  */
 export async function launcherText(
   deno: { readonly path: string; readonly version: string },
-  entry: string,
-  chunks: Chunks,
-  commands: ReadonlyMap<string, string> = new Map(),
+  program: Program,
 ): Promise<string> {
   if (!deno.path.startsWith("/")) throw new Error(`not an absolute path: ${deno.path}`);
-  const wanted: Record<string, readonly string[]> = { "": closure(chunks, entry) };
-  for (const [name, chunk] of commands) {
-    wanted[name.replace(" ", "-")] = closure(chunks, entry, chunk);
-  }
-  const bodies = [...chunks].map(([name, module]) =>
-    mark(name) + functionBody(name, module, name === entry)
-  );
-  const program = `${bodies.join("\n")}${mark(STORE)}${storeBody(entry, wanted)}${mark("end")}`;
-  const head = shellHead(deno, [...commands.keys()], await digest(program), loader(entry));
-  return `#!/bin/sh\n${head.join("\n")}\n${program}`;
+  const parts = [
+    ...[...program.commands].map(([name, { body }]) => part(programOf(name), body)),
+    ...[...program.chunks].map(([name, body]) => part(name, body)),
+    part(STORE, storeBody(program)),
+  ];
+  const text = `${parts.join("")}${MARK}end\n`;
+  const head = shellHead(deno, [...program.commands.keys()], await digest(text), program);
+  return `#!/bin/sh\n${head.join("\n")}\n${text}`;
+}
+
+function part(name: string, body: string): string {
+  return `${MARK}${name}\n${body}`;
+}
+
+/** The name of the part that holds a command's program. */
+function programOf(command: string): string {
+  return `program ${wordOf(command)}`;
+}
+
+/** A command's name in names of files and parts. */
+function wordOf(command: string): string {
+  return command.replace(" ", "-");
 }
 
 /** What /bin/sh reads; it ends in an exec. @param id names the program in the cache */
@@ -125,7 +133,7 @@ function shellHead(
   { path, version }: { readonly path: string; readonly version: string },
   commands: readonly string[],
   id: string,
-  loaderCode: string,
+  program: Program,
 ): string[] {
   const gone = `belay: this launcher needs Deno at ${path}, which is gone or not executable for ` +
     `this user: run "deno task build" in the sources of belay again`;
@@ -135,26 +143,26 @@ function shellHead(
     "# Made by belay's scripts/build.ts: see scripts/launcher.ts there.",
     `[ -x ${quote(path)} ] || { echo ${quote(gone)} >&2; exit 1; }`,
     `unset BELAY_CACHED ${UNSET.join(" ")}`,
-    `export BELAY_LAUNCHER="$0" BELAY_HOME="\${HOME-}" HOME=${NOWHERE} DENO_DIR=${NOWHERE} ` +
-    `DENO_LOG=${LOG} DENO_NO_UPDATE_CHECK=1 DENO_DISABLE_NODE_SHIM=1`,
+    // A guess: what looks like the command may be a flag's value. Then the program begins again, with the right one.
+    ...guess(commands),
+    `export BELAY_COMMAND="$c" BELAY_LAUNCHER="$0" BELAY_HOME="\${HOME-}" HOME=${NOWHERE} ` +
+    `DENO_DIR=${NOWHERE} DENO_LOG=${LOG} DENO_NO_UPDATE_CHECK=1 DENO_DISABLE_NODE_SHIM=1`,
     // -O: owned by whoever runs this. Root owns / outside of user namespaces.
     `if [ "\${BELAY_CACHE-}" != off ] && [ -O / ] && ` +
     `{ [ -d ${cache} ] || /bin/mkdir -p -m 700 ${cache} 2>/dev/null; } && ` +
     `[ -O ${cache} ] && [ -w ${cache} ]; then`,
-    // A guess: what looks like the command may be a flag's value. With the wrong module it takes longer, no more.
-    ...guess(commands),
     `m=${cache}/${id}/module-$c.js`,
     `[ -e $m.stored ] || export BELAY_CACHED=$m`,
     `[ -e $m ] && DENO_DIR=${cache} DENO_NO_PACKAGE_JSON=1 ` +
     `${exec} ${CACHED_FLAGS.join(" ")} $m "$@"`,
     `fi`,
-    `${exec} ${UNCACHED_FLAGS.join(" ")} ${quote(dataUrl(loaderCode))} "$@"`,
+    `${exec} ${UNCACHED_FLAGS.join(" ")} ${quote(dataUrl(loader(program)))} "$@"`,
   ];
 }
 
 /** Sets `c` to the first argument, or pair of them, that is a command's name. Nothing else gets into a path. */
 function guess(commands: readonly string[]): string[] {
-  const cases = ["''", ...commands].map((name) => {
+  const cases = ["''", ...commands.filter((name) => name !== "")].map((name) => {
     const [first = "", second] = name.split(" ");
     return second === undefined ? ["$a", first] : ["$p $a", `'${first} ${second}'`];
   });
@@ -170,28 +178,6 @@ function guess(commands: readonly string[]): string[] {
   ];
 }
 
-/** The chunks of a command: the entry with what it imports at once, and whatever can be reached from the command's. */
-function closure(chunks: Chunks, entry: string, command?: string): string[] {
-  const reached = new Set<string>();
-  const reach = (name: string, imports: RegExp) => {
-    if (reached.has(name)) return;
-    reached.add(name);
-    for (const [, imported = ""] of (chunks.get(name) ?? "").matchAll(imports)) {
-      reach(imported, imports);
-    }
-  };
-  reach(entry, /\b(?:from|import)\s*"(\.\/[^"]+)"/g);
-  if (command !== undefined) reach(command, /\b(?:from|import)[\s(]*"(\.\/[^"]+)"/g);
-  return [...chunks.keys()].filter((name) => reached.has(name));
-}
-
-/** Begins and ends a chunk. */
-const MARK = "\n//---- ";
-
-function mark(name: string): string {
-  return `${MARK}${name}\n`;
-}
-
 /** Eight bytes of SHA-256, in hexadecimal. */
 async function digest(text: string): Promise<string> {
   const bytes = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
@@ -204,50 +190,52 @@ async function digest(text: string): Promise<string> {
  */
 const RESTORE = `
 const path = Deno.env.get("BELAY_LAUNCHER"), home = Deno.env.get("BELAY_HOME");
-const cached = Deno.env.get("BELAY_CACHED");
+const cached = Deno.env.get("BELAY_CACHED"), command = Deno.env.get("BELAY_COMMAND");
 if (home) Deno.env.set("HOME", home); else Deno.env.delete("HOME");
-for (const name of ["BELAY_LAUNCHER", "BELAY_HOME", "BELAY_CACHED", "DENO_DIR", "DENO_LOG",
+for (const name of ["BELAY_LAUNCHER", "BELAY_HOME", "BELAY_CACHED", "BELAY_COMMAND", "DENO_DIR", "DENO_LOG",
   "DENO_NO_UPDATE_CHECK", "DENO_DISABLE_NODE_SHIM", "DENO_NO_PACKAGE_JSON"]) Deno.env.delete(name);
 `;
 
-/** `load` is what `import()` is to a module: `evaluate` is asked once for each chunk. */
-const LOAD = `
-const chunks = new Map();
-const load = (name) => {
-  let chunk = chunks.get(name);
-  if (chunk === undefined) chunks.set(name, chunk = evaluate(name));
-  return chunk;
-};
-`;
-
-/** `fromText` cuts a chunk out of the program's `text` and makes it a function, which V8 compiles as it is called. */
+/** \`partOf\` cuts a part out of the program's text; \`fromText\` makes it a function, which V8 compiles as it is called. */
 const FROM_TEXT = `
 const AsyncFunction = (async () => {}).constructor;
-const bodyOf = (name) => {
+const partOf = (name) => {
   const mark = ${JSON.stringify(MARK)}, head = mark + name + "\\n";
-  const start = text.indexOf(head);
+  const start = text().indexOf(head);
   if (start < 0) throw new Error(path + " was replaced while it ran");
-  return text.slice(start + head.length, text.indexOf(mark, start + head.length)) + "\\n";
+  return text().slice(start + head.length, text().indexOf(mark, start + head.length)) + "\\n";
 };
-const fromText = (name) => new AsyncFunction("load", bodyOf(name) + "//# sourceURL=belay/" + name)(load);
+const fromText = (name) =>
+  new AsyncFunction("load", "link", partOf(name) + "//# sourceURL=belay/" + name.replace(" ", "/"));
 `;
 
 /** The program without a cache. For root it leaves a module in the cache on the way, for the next time. */
-function loader(entry: string): string {
-  return `${RESTORE}${LOAD}
-const text = Deno.readTextFileSync(path);
+function loader(program: Program): string {
+  return `${RESTORE}${BEGIN}
+const content = Deno.readTextFileSync(path), text = () => content;
 ${FROM_TEXT}
-const evaluate = fromText;
-if (cached) (await load(${JSON.stringify(STORE)})).store(cached, text, bodyOf);
-await load(${JSON.stringify(entry)});
+if (cached) (await fromText(${JSON.stringify(STORE)})()).store(cached, content, partOf);
+await begin(command, {
+  owners: ${JSON.stringify(owners(program))},
+  programOf: (command) => fromText("program " + command),
+  chunkOf: fromText,
+});
 `;
 }
 
-/** The chunk that makes modules for the cache. */
-const STORE = "./store";
+/** For each chunk that is a command, the word that stands for it. */
+function owners({ commands }: Program): Record<string, string> {
+  const found = [...commands].flatMap(([name, { chunk }]) =>
+    chunk === undefined ? [] : [[chunk, wordOf(name)]]
+  );
+  return Object.fromEntries(found);
+}
+
+/** The part that makes modules for the cache. */
+const STORE = "store";
 
 /** Bytes that the cache may have; past that, programs leave it that nobody has started for long. */
-const CACHE_LIMIT = 16 * 1024 * 1024;
+const CACHE_LIMIT = 32 * 1024 * 1024;
 
 /** Bytes past which every other program leaves it, in use or not. */
 const CACHE_MOST = 256 * 1024 * 1024;
@@ -258,10 +246,22 @@ const CACHE_MOST = 256 * 1024 * 1024;
  */
 const UNUSED_MS = 48 * 3600_000;
 
-/** The body of that chunk. @param wanted for each command, the chunks that its module holds */
-function storeBody(entry: string, wanted: Readonly<Record<string, readonly string[]>>): string {
+/** Makes a file of the cache: nobody finds half of it. */
+const WRITE = `
+const write = (file, content) => {
+  const made = file + "." + Deno.pid;
+  Deno.writeTextFileSync(made, content, { mode: 0o600 });
+  Deno.renameSync(made, file);
+};
+`;
+
+/** The body of that part. */
+function storeBody(program: Program): string {
+  const later = Object.fromEntries(
+    [...program.commands].map(([name, { later }]) => [wordOf(name), later]),
+  );
   return `
-const wanted = ${JSON.stringify(wanted)}, tail = ${JSON.stringify(moduleTail(entry))};
+const later = ${JSON.stringify(later)}, tail = ${JSON.stringify(moduleTail(program))};
 const sizeOf = (directory) => [...Deno.readDirSync(directory)].reduce((sum, { name, isDirectory }) =>
   sum + (isDirectory ? sizeOf : (file) => Deno.statSync(file).size)(directory + "/" + name), 0);
 const used = (path) => [...Deno.readDirSync(path)].some(({ name }) => {
@@ -284,20 +284,15 @@ const makeRoom = (cache, own) => {
     }
   }
 };
-const write = (file, content) => {
-  const made = file + "." + Deno.pid;
-  Deno.writeTextFileSync(made, content, { mode: 0o600 });
-  Deno.renameSync(made, file);
-};
-const store = (file, text, bodyOf) => {
+${WRITE}
+const store = (file, text, partOf) => {
   const [, cache, program, command] = /^(.*)(\\/[^/]+)\\/module-(.*)\\.js$/.exec(file);
   try {
     makeRoom(cache, program);
     Deno.mkdirSync(cache + program, { recursive: true, mode: 0o700 });
     write(cache + program + "/program", text);
-    const bodies = (wanted[command] ?? wanted[""]).map((name) =>
-      JSON.stringify(name) + ": async (load) => {" + bodyOf(name) + "},\\n");
-    write(file, "const program = {\\n" + bodies.join("") + "};\\n" + tail);
+    write(file, "const program = async (load, link) => {" + partOf("program " + command) + "};\\n" +
+      "const later = " + JSON.stringify(later[command]) + ";\\n" + tail);
   } catch { /* no room, or somebody else empties it at this moment: this time there is no module, no more */ }
 };
 return { store };
@@ -305,82 +300,56 @@ return { store };
 }
 
 /**
- * The end of a module in the cache. What it does not hold comes from the program's text beside it. The first time that
- * it runs, its exit waits until Deno has stored the compiled code, and notes that it has.
+ * The end of a module in the cache. What is loaded later has modules of its own beside it, each made when it is needed
+ * for the first time. Whenever a module was compiled, the exit waits until Deno has stored the code, and notes it.
  */
-function moduleTail(entry: string): string {
-  return `${RESTORE}${LOAD}
-let late;
-const evaluate = (name) => {
-  if (name in program) return program[name](load);
-  late ??= evaluator(programText());
-  return late(name);
-};
-const programText = () => {
+function moduleTail(program: Program): string {
+  return `${RESTORE}${BEGIN}${WRITE}
+let content;
+const text = () => {
   try {
-    return Deno.readTextFileSync(new URL("program", import.meta.url));
+    return content ??= Deno.readTextFileSync(new URL("program", import.meta.url));
   } catch { // the cache was emptied; the launcher is still there, and, unless it was replaced, the same
-    return Deno.readTextFileSync(path);
+    return content ??= Deno.readTextFileSync(path);
   }
 };
-const evaluator = (text) => {
-  ${FROM_TEXT}
-  return fromText;
-};
-if (cached) globalThis.belayExit = (code) => setTimeout(() => {
+${FROM_TEXT}
+const compiled = cached ? [cached] : [];
+const exists = (file) => {
   try {
-    Deno.writeTextFileSync(cached + ".stored", "");
+    return Deno.statSync(file).isFile;
+  } catch { // whatever the reason is: it cannot be used
+    return false;
+  }
+};
+const stored = async (target) => {
+  const file = import.meta.url.slice(7, -3) + "." + target.slice(2);
+  if (!exists(file)) {
+    const bodies = later[target].map((name) => JSON.stringify(name) + ": async (load) => {" + partOf(name) + "}");
+    try {
+      write(file, "export const bodies = {" + bodies.join(",\\n") + "};\\n");
+    } catch { /* no room, or somebody else empties it at this moment: this time there is no module, no more */ }
+    return {};
+  }
+  if (!exists(file + ".stored")) compiled.push(file);
+  return (await import("file://" + file)).bodies;
+};
+const bodies = {};
+globalThis.belayExit = (code) => compiled.length === 0 ? Deno.exit(code) : setTimeout(() => {
+  try {
+    for (const each of compiled) Deno.writeTextFileSync(each + ".stored", "");
   } catch { /* somebody else empties the cache at this moment: the next one tries again */ }
   Deno.exit(code);
 }, 100);
-await load(${JSON.stringify(entry)});
+await begin(command, {
+  owners: ${JSON.stringify(owners(program))},
+  programOf: (other) => other === command ? program : fromText("program " + other),
+  chunkOf: async (name, of) => {
+    if (of === command && name in later) Object.assign(bodies, await stored(name));
+    return bodies[name] ?? fromText(name);
+  },
+});
 `;
-}
-
-const IMPORT = /^import\s*(?:\{([^}]*)\}\s*from\s*)?"(\.\/[^"]+)";\s*/;
-const EXPORT = /export\s*\{([^}]*)\};\s*$/;
-
-/**
- * A chunk as the body of an async function of `load` that returns its exports. Bindings are copied,
- * not live: nothing in belay exports what it assigns to later, and a test sees to that. Chunks do
- * not import each other in circles: what is shared by more entries is never in a chunk of fewer.
- *
- * @throws {Error} when anything is left that only modules have.
- */
-function functionBody(name: string, module: string, isEntry: boolean): string {
-  let rest = module;
-  let head = "";
-  for (let match = IMPORT.exec(rest); match !== null; match = IMPORT.exec(rest)) {
-    const bindings = renamed(match[1] ?? "", (imported, local) => `${imported}: ${local}`);
-    head += `const {${bindings}} = await load(${JSON.stringify(match[2])});\n`;
-    rest = rest.slice(match[0].length);
-  }
-  const body = head + rest
-    .replace(EXPORT, (_, names: string) => {
-      return `return {${renamed(names, (local, exported) => `${exported}: ${local}`)}};`;
-    })
-    .replaceAll("import.meta.main", String(isEntry))
-    .replaceAll(/\bimport\("\.\//g, 'load("./')
-    // esbuild leaves them in comments only. One makes V8 hold the whole text in two bytes a
-    // character, and then 300 kB take 0.7 ms longer to read.
-    .replaceAll(/[^\0-\x7f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
-  if (body.includes(MARK)) throw new Error(`${name} holds ${JSON.stringify(MARK)}`);
-  try {
-    new AsyncFunction("load", body);
-  } catch (cause) {
-    throw new Error(`${name} cannot be carried by a launcher`, { cause });
-  }
-  return body;
-}
-
-const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
-
-/** A list such as `a, b as c`, as the properties of an object literal or pattern. */
-function renamed(names: string, rename: (name: string, as: string) => string): string {
-  return names.split(",").map((each) => {
-    const [name = "", as] = each.trim().split(/\s+as\s+/);
-    return as === undefined ? name : rename(name, as);
-  }).join(", ");
 }
 
 function dataUrl(code: string): string {

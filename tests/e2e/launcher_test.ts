@@ -6,6 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { launcherText } from "../../scripts/launcher.ts";
+import { takeApart } from "../../scripts/program.ts";
 import { COMMANDS } from "../../runtime/cli/command_table.ts";
 import { noProgram, notRoot, testUnless } from "../skip.ts";
 import { belay, belayPath, inTempDir, isLauncher, run } from "./belay.ts";
@@ -164,7 +165,9 @@ async function withLauncher(
     const path = `${directory}/program`;
     const version = Deno.version.deno;
     const chunks = typeof program === "string" ? new Map([["./a.js", program]]) : program;
-    const text = await launcherText({ path: deno, version }, "./a.js", chunks, commands);
+    const bundler = { deno: Deno.execPath(), minify: true };
+    const taken = await takeApart(chunks, "./a.js", commands, bundler);
+    const text = await launcherText({ path: deno, version }, taken);
     Deno.writeTextFileSync(path, text, { mode: 0o755 });
     await work(path, { BELAY_CACHE: "off" });
     try {
@@ -279,8 +282,8 @@ testUnless(
       assertEquals(names.slice(0, 1), ["module-one.js"]);
       assertEquals(names.includes("module-net-two.js"), false);
       const module = Deno.readTextFileSync(`${place}/module-one.js`);
-      assertStringIncludes(module, '"./word.js": async (load) => {');
-      assertEquals(module.includes('"./two.js": async'), false);
+      assertStringIncludes(module, '" one"');
+      assertEquals(module.includes('" two"'), false);
       seen++;
     }, COMMANDS_OF_TWO);
     assertEquals(seen, 3);
@@ -289,15 +292,21 @@ testUnless(
 
 testUnless(
   compiled,
-  "the launcher's module for each command holds that very command",
+  "the launcher has a program for each command, which is that very command",
   () => {
-    const [, json = "{}"] =
-      /^const wanted = (.*), tail = /m.exec(Deno.readTextFileSync(belayPath)) ?? [];
-    const wanted: Record<string, string[]> = JSON.parse(json);
+    const text = Deno.readTextFileSync(belayPath);
+    const loader = decodeURIComponent(/data:text\/javascript,([^']*)/.exec(text)?.[1] ?? "");
+    const [, json = "{}"] = /^ {2}owners: (\{.*\}),$/m.exec(loader) ?? [];
+    const owners: Record<string, string> = JSON.parse(json);
+    assertEquals(Object.keys(owners).length, COMMANDS.length);
     for (const { name } of COMMANDS) {
-      const chunk = `./${name.split(" ").at(-1)}-`;
-      const held = wanted[name.replace(" ", "-")] ?? [];
-      assertEquals(held.filter((each) => each.startsWith(chunk)).length > 0, true, name);
+      const word = name.replace(" ", "-");
+      const chunk = Object.keys(owners).find((each) => owners[each] === word);
+      assertMatch(chunk ?? "none", new RegExp(`^\\./${name.split(" ").at(-1)}-`), name);
+      const start = text.indexOf(`\n//---- program ${word}\n`);
+      const program = text.slice(start, text.indexOf("\n//---- ", start + 1));
+      // It tells the loader that it has the command's own chunk.
+      assertStringIncludes(program, `"${chunk}":()=>({run:`);
     }
   },
 );
@@ -327,6 +336,41 @@ testUnless(notRoot(), "the launcher's first runs may come at the same moment", a
     for (const ended of all) assertEquals(ended, expected);
   }, COMMANDS_OF_TWO);
 });
+
+testUnless(
+  notRoot(),
+  "the launcher keeps a module for what a command loads later, once that was needed",
+  async () => {
+    const program = new Map([
+      [
+        "./a.js",
+        'const { say } = await import("./one.js");\nawait say();\n' +
+        "(globalThis.belayExit ?? Deno.exit)(0);\n",
+      ],
+      [
+        "./one.js",
+        'const say=async()=>console.log((await import("./late-X.js")).word);export{say};\n',
+      ],
+      ["./late-X.js", 'import{part}from"./part.js";const word=part+"er";export{word};\n'],
+      ["./part.js", 'const part="lat";export{part};\n'],
+    ]);
+    const left: string[][] = [];
+    await withLauncher(Deno.execPath(), program, async (path, env) => {
+      for (let round = 0; round < 2; round++) {
+        const ended = await run([path, "one"], { env });
+        assertEquals(ended, { code: 0, stdout: "later\n", stderr: "" });
+        if (env["BELAY_CACHE"] === "off") continue;
+        const place = placeInCache(Deno.readTextFileSync(path));
+        left.push([...Deno.readDirSync(place)].map(({ name }) => name.replace(/^module-/, "")));
+      }
+    }, new Map([["one", "./one.js"]]));
+    assertEquals(left.map((names) => names.filter((name) => /^one/.test(name)).sort()), [
+      ["one.js"],
+      ["one.js", "one.js.stored", "one.late-X.js"],
+      ...Array(4).fill(["one.js", "one.js.stored", "one.late-X.js", "one.late-X.js.stored"]),
+    ]);
+  },
+);
 
 testUnless(
   notRoot(),
@@ -362,7 +406,7 @@ testUnless(
       const place = placeInCache(Deno.readTextFileSync(path));
       // A cache of the test's own, in its mount namespace: what others have stored is not at stake.
       const script = `mount -t tmpfs -o mode=0700 none "$2" && mkdir "$2/old" "$2/new" &&
-        head -c 9000000 /dev/zero | tee "$2/old/module-x.js" >"$2/new/module-x.js" &&
+        head -c 18000000 /dev/zero | tee "$2/old/module-x.js" >"$2/new/module-x.js" &&
         touch "$2/new/module-x.js.stored" "$2/v8_code_cache_v2" && touch -d "-3 days" "$2/old/module-x.js" "$2/old" &&
         "$1" one && ls "$2" "$2/new"`;
       const cache = place.slice(0, place.lastIndexOf("/"));

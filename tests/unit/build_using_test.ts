@@ -1,7 +1,8 @@
 // esbuild's minifier puts the value of a variable that is named once where it is named, also of a `using` variable,
 // which then is never disposed of (seen with 0.25). Where that would happen, a second name keeps it:
 // `const dir = open(); using _dir = dir;`.
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { programFrom } from "../../scripts/build.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 
@@ -49,12 +50,25 @@ async function bundled(...flags: string[]): Promise<string> {
   }
 }
 
+// Names differ: what a value calls, and how, stays.
+const shapes = (program: string) =>
+  declared(program).map((value) =>
+    [...value.matchAll(/\.\w+(?=\()/g)].map(([call]) => call).join("")
+  );
+
 Deno.test("build: no `using` is lost when the program is made small", async () => {
   const [plain, small] = await Promise.all([bundled(), bundled("--minify")]);
-  // Names differ: what a value calls, and how, stays.
-  const shapes = (program: string) =>
-    declared(program).map((value) =>
-      [...value.matchAll(/\.\w+(?=\()/g)].map(([call]) => call).join("")
-    );
   assertEquals(shapes(small), shapes(plain), "see the top of this file");
+});
+
+Deno.test("build: nor when it is made small once more, as the program of a command", async () => {
+  const entry = `${root}main.ts`;
+  const [plain, small] = await Promise.all([programFrom(entry, false), programFrom(entry)]);
+  let seen = 0;
+  for (const [name, { body }] of small.commands) {
+    const expected = shapes(plain.commands.get(name)?.body ?? "");
+    assertEquals(shapes(body), expected, name);
+    seen += expected.length;
+  }
+  assert(seen > 50, `only ${seen} were found`);
 });
