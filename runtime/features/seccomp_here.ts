@@ -6,6 +6,9 @@ import type { Logger } from "../log/logger.ts";
 import { archToken } from "../seccomp/compile_filter.ts";
 import type { SeccompHere } from "./oci_features.ts";
 
+/** A flag that this kernel does not know; a kernel, or a sandbox around belay, in which nobody makes filters. */
+const NOT_TAKEN = ["EINVAL", "ENOSYS", "EPERM"] as const;
+
 /** Asks libseccomp and the kernel; undefined, with a line in the log, where there is no libseccomp. */
 export function seccompHere(kernel: Kernel, log: Logger): SeccompHere | undefined {
   let libseccomp: string;
@@ -23,7 +26,9 @@ export function seccompHere(kernel: Kernel, log: Logger): SeccompHere | undefine
       if (name === "SECCOMP_FILTER_FLAG_TSYNC") return true; // belay does without: see prepare_seccomp.ts
       const flag = SECCOMP_FILTER_FLAG[name as keyof typeof SECCOMP_FILTER_FLAG];
       const answer = kernel.call(attempt(flagsKnown(flag)));
-      return !(answer instanceof Error) || answer.is("EFAULT");
+      // Without a program it never succeeds: what is wrong with it says whether the flag would have been.
+      if (answer instanceof Error && !answer.is("EFAULT", ...NOT_TAKEN)) throw answer;
+      return answer instanceof Error && answer.is("EFAULT");
     },
   };
 }

@@ -2,7 +2,7 @@ import type { Kernel } from "../../ffi/kernel.ts";
 import { Pidfd } from "../../ffi/pidfd.ts";
 import { openNamespace } from "../../ffi/process_namespaces.ts";
 import { readDirectory } from "../../ffi/files.ts";
-import { attempt } from "../../ffi/call.ts";
+import { tolerate } from "../../ffi/call.ts";
 import { close, statx } from "../../ffi/syscalls/file.ts";
 import { AT, AT_FDCWD } from "../../ffi/abi/file_flags.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
@@ -18,6 +18,12 @@ export interface Identified {
   readonly names: readonly string[];
 }
 
+/**
+ * What is deleted since the directory was read, is a link that leads nowhere, or to the namespace of a process that the
+ * caller may not look at.
+ */
+const NO_NAME = ["ENOENT", "ENOTDIR", "ELOOP", "ESRCH", "EACCES"] as const;
+
 /** Tells which names the network namespace of a process has. @throws CommandError when there is no such process. */
 export function identifyNetns(kernel: Kernel, pid: number): Identified {
   using pidfd = openProcess(kernel, pid);
@@ -27,12 +33,13 @@ export function identifyNetns(kernel: Kernel, pid: number): Identified {
     const names = namesInDirectory(kernel);
     // Links are followed: a link to a process's namespace gives it a name, as for iproute2.
     const stats = kernel.batch(
-      names.map((name) => attempt(statx(AT_FDCWD, `${NETNS_DIR}/${name}`, 0))),
+      names.map((name) =>
+        tolerate(statx(AT_FDCWD, `${NETNS_DIR}/${name}`, 0), NO_NAME, "it is no name of this one")
+      ),
     );
     const its = names.filter((_, i) => {
       const stat = stats[i];
-      // One that cannot be looked at was deleted since the directory was read, or leads nowhere: it is no name.
-      return stat !== undefined && !(stat instanceof Error) && sameFile(stat, netns);
+      return stat !== undefined && sameFile(stat, netns);
     });
     return { pid, netns: Number(netns.ino), names: its.sort() };
   } finally {

@@ -1,40 +1,22 @@
 // A container in its walk: belay's commands on it, in this very process.
+import { equal } from "@std/assert";
 import { sleep } from "../e2e/census.ts";
+import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { Host } from "../../ffi/host.ts";
 import { reopen } from "../../ffi/identity.ts";
+import { unobserved } from "../../ffi/observer.ts";
+import type { Pidfd } from "../../ffi/pidfd.ts";
 import { listProcesses } from "../../runtime/cgroup/cgroup.ts";
 import { frozen } from "../../runtime/container/frozen.ts";
 import { seeContainer, type Status } from "../../runtime/container/status.ts";
 import { defaultSpec } from "../../runtime/spec/default_spec.ts";
 import type { StateFile } from "../../runtime/state/state_file.ts";
 import { StateDir } from "../../runtime/state/state_dir.ts";
-import type { ContainerStep, Names, Scenario } from "./scenarios.ts";
+import { BEFORE, commandOf, UPDATE, UPDATE_INPUT } from "./container_commands.ts";
+import { featuresIn, isWhole, SENDS, STATUS_AFTER } from "./expected.ts";
+import { Mailbox } from "./mailbox.ts";
+import { type ContainerStep, listenerPath, type Names, type Scenario } from "./scenarios.ts";
 import { Subject } from "./subject.ts";
-
-/** What came before a command for it to make sense. */
-const BEFORE: Readonly<Record<ContainerStep, readonly ContainerStep[]>> = {
-  "create": [],
-  "start": ["create"],
-  "kill": ["create", "start"],
-  "delete": ["create", "start", "kill"],
-  "delete --force": ["create", "start"],
-  "run": [],
-  "exec": ["create", "start"],
-  "exec --tty": ["create", "start"],
-  "exec --detach": ["create", "start"],
-  "exec --detach --tty": ["create", "start"],
-  "ps": ["create", "start"],
-  "pause": ["create", "start"],
-  "resume": ["create", "start", "pause"],
-  "update": ["create", "start"],
-};
-
-/** What `update` asks for, and what the container has before. */
-const UPDATE = {
-  args: ["--memory", "33554432", "--pids-limit", "20"],
-  new: ["33554432", "20"],
-  old: [String(64 << 20), "50"],
-};
 
 /** How long what is ending may take. */
 const PATIENCE_MS = 2000;
@@ -44,10 +26,22 @@ export class Container extends Subject {
   readonly id: string;
   readonly warmUp = "run";
   readonly #bundles: Readonly<Record<"sleep" | "true", string>>;
+  #features: unknown;
+  readonly #mail: Mailbox[] = [];
+  readonly #consoles: Mailbox | undefined;
+  readonly #pidfds: Mailbox | undefined;
 
   constructor(private readonly scenario: Scenario, private readonly names: Names) {
     super(names);
     this.id = names.mark;
+    const mailbox = (path: string) => {
+      const made = new Mailbox(path);
+      this.#mail.push(made);
+      return made;
+    };
+    if (scenario.terminal) this.#consoles = mailbox(`${names.home}/console`);
+    if (scenario.pidfds) this.#pidfds = mailbox(`${names.home}/pidfd`);
+    if (scenario.listener) mailbox(listenerPath(names));
     makeRootfs(`${names.home}/rootfs`);
     this.#bundles = {
       sleep: this.#bundle("sleep", ["/bin/sleep", "1000"], scenario),
@@ -68,42 +62,27 @@ export class Container extends Subject {
   }
 
   protected override command(step: ContainerStep): string[] {
-    return [...this.scenario.systemd ? ["--systemd-cgroup"] : [], ...this.#command(step)];
+    const command = commandOf(step, {
+      ...{ id: this.id, bundles: this.#bundles, pidFile: `${this.names.home}/pid` },
+      consoleSocket: this.#consoles?.path,
+      pidfdSocket: this.#pidfds?.path,
+    });
+    return [...this.scenario.systemd ? ["--systemd-cgroup"] : [], ...command];
   }
 
-  #command(step: ContainerStep): string[] {
-    switch (step) {
-      case "create": {
-        const console = this.scenario.terminal ? ["--console-socket", this.consoleSocket] : [];
-        const flags = ["--bundle", this.#bundles.sleep, "--pid-file", this.pidFile, ...console];
-        return ["create", ...flags, this.id];
-      }
-      case "run":
-        return ["run", "--bundle", this.#bundles.true, "--pid-file", this.pidFile, this.id];
-      case "kill":
-        return ["kill", this.id, "KILL"];
-      case "update":
-        return ["update", ...UPDATE.args, this.id];
-      case "exec --detach --tty":
-        return [...step.split(" "), "--console-socket", this.consoleSocket, this.id, "/bin/true"];
-      case "exec --detach":
-        return ["exec", "--detach", "--pid-file", this.pidFile, this.id, "/bin/true"];
-      case "exec":
-      case "exec --tty":
-        return [...step.split(" "), this.id, "/bin/true"];
-      default:
-        return [...step.split(" "), this.id];
-    }
+  /** @inheritdoc */
+  override input(step: ContainerStep): string {
+    return step === "update --resources -" ? UPDATE_INPUT : "";
   }
 
-  /** Where somebody waits for terminals, and lets go of them at once. */
-  get consoleSocket(): string {
-    return `${this.names.home}/console`;
-  }
-
-  /** What `--pid-file` names. */
-  get pidFile(): string {
-    return `${this.names.home}/pid`;
+  /** `events` ends with the container: that ends as soon as there was something to be told. */
+  override hears(step: ContainerStep): (() => void) | undefined {
+    if (step !== "events") return undefined;
+    return () =>
+      unobserved(() => {
+        using init = this.#init();
+        init?.signal(SIGNAL.SIGKILL);
+      });
   }
 
   /** @inheritdoc */
@@ -111,39 +90,64 @@ export class Container extends Subject {
     for (const each of BEFORE[step]) {
       const { code, message } = await this.run(each);
       if (code !== 0) throw new Error(`${each}, without a fault: ${message}`);
-      if (each === "kill") this.waitUntilStopped();
+      if (each === "kill") this.#waitUntilStopped();
     }
   }
 
   /** @inheritdoc */
-  override async worked(step: ContainerStep): Promise<string[]> {
-    const status = this.status();
-    switch (step) {
-      case "create": {
-        if (status !== "created") return [`create succeeded, and the container is ${status}`];
-        const { code, message } = await this.run("start");
-        return code === 0 ? [] : [`create succeeded, start then failed: ${message}`];
-      }
-      case "start":
-      case "exec":
-      case "exec --tty":
-      case "exec --detach":
-      case "exec --detach --tty":
-      case "ps":
-        return status === "running" ? [] : [`${step} succeeded, and the container is ${status}`];
-      case "kill":
-        this.waitUntilStopped();
-        return [];
-      case "pause":
-      case "resume": {
-        const wanted = step === "pause" ? "paused" : "running";
-        return status === wanted ? [] : [`${step} succeeded, and the container is ${status}`];
-      }
-      case "update":
-        return this.#limits() === String(UPDATE.new) ? [] : [`it succeeded: ${this.#limits()}`];
-      default:
-        return status === undefined ? [] : [`it succeeded, and the container is ${status}`];
+  override async worked(step: ContainerStep, printed: string): Promise<string[]> {
+    const problems = this.#after(step) ?? this.#told(step, printed);
+    if (problems.length === 0 && step === "create") {
+      const { code, message } = await this.run("start");
+      if (code !== 0) return [`create succeeded, start then failed: ${message}`];
     }
+    return problems.length > 0 ? problems : this.#sent(step);
+  }
+
+  /** What is wrong with the container after success; undefined when nothing is. */
+  #after(step: ContainerStep): string[] | undefined {
+    const wanted = STATUS_AFTER[step];
+    if (wanted === "stopped") this.#waitUntilStopped();
+    const status = this.status();
+    return status === wanted ? undefined : [`${step} succeeded, and the container is ${status}`];
+  }
+
+  /** What is wrong with what a command has told. */
+  #told(step: ContainerStep, printed: string): string[] {
+    const is = () => {
+      switch (step) {
+        case "update":
+        case "update --resources -":
+          return equal(this.#limits(), UPDATE.new);
+        case "ps":
+          return printed.trimEnd().split("\n").length === 2;
+        case "ps -f json":
+          return equal(JSON.parse(printed), [this.#read()?.init?.pid]);
+        case "events":
+        case "events --stats":
+          return printed !== "" && printed.trimEnd().split("\n").every(isWhole);
+        case "state":
+          return JSON.parse(printed).status === "running";
+        case "list":
+          return /^ID .*\n\S+ +\d+ +running .* root\n$/.test(printed);
+        case "features":
+          return equal(featuresIn(printed), this.#features ??= featuresIn(printed));
+      }
+      return true;
+    };
+    return is() ? [] : [`${step} succeeded, and told or did ${printed || "something else"}`];
+  }
+
+  /** What is wrong with what has been sent to the sockets of this walk's. */
+  #sent(step: ContainerStep): string[] {
+    const steps = [...BEFORE[step], step];
+    const all = [[this.#consoles, SENDS.console], [this.#pidfds, SENDS.pidfd]] as const;
+    return all.flatMap(([mailbox, senders]) => {
+      const [callers, wanted] = [mailbox?.empty() ?? 0, steps.filter((s) => senders.has(s)).length];
+      return mailbox === undefined || callers === wanted
+        ? []
+        : [`${callers} senders at ${mailbox.path}, and not ${wanted}`];
+    });
   }
 
   /** @inheritdoc */
@@ -152,17 +156,19 @@ export class Container extends Subject {
     if (step === "pause" && status !== "running") {
       return [`pause failed, and the container is ${status}: ${message}`];
     }
-    if (step === "update" && this.#limits() !== String(UPDATE.old)) {
-      return [`update failed, and the limits are ${this.#limits()}: ${message}`];
+    if (step.startsWith("update") && !equal(this.#limits(), UPDATE.old)) {
+      return [`update failed, and the limits are ${JSON.stringify(this.#limits())}: ${message}`];
     }
-    if (step !== "create" || status === undefined) return [];
-    return [`create failed, and left a container that is ${status}: ${message}`];
+    if ((step !== "create" && step !== "run --detach") || status === undefined) return [];
+    return [`${step} failed, and left a container that is ${status}: ${message}`];
   }
 
   /** @inheritdoc */
   override async cleanUp(): Promise<string[]> {
-    if (this.status() === undefined) return [];
-    const problems = await this.#alone();
+    const there = this.status() !== undefined;
+    const problems = there ? await this.#alone() : [];
+    for (const mailbox of this.#mail) mailbox.empty();
+    if (!there) return problems;
     const { code, message } = await this.run("delete --force");
     if (code !== 0) problems.push(`delete --force failed: ${message}`);
     if (this.status() !== undefined) problems.push("delete --force left a container");
@@ -190,20 +196,23 @@ export class Container extends Subject {
   }
 
   /** The limits of the container's cgroups that `update` changes. */
-  #limits(): string {
+  #limits(): { memory: number; pids: number } {
     const read = (controller: string, file: string) => {
-      const place = `/sys/fs/cgroup/${controller}/${this.id}/container/${file}`;
-      return Deno.readTextFileSync(place).trim();
+      const directory = this.#read()?.cgroups.find((each) => each.controllers.includes(controller));
+      return Number(Deno.readTextFileSync(`${directory?.path}/${file}`));
     };
-    return String([read("memory", "memory.limit_in_bytes"), read("pids", "pids.max")]);
+    return { memory: read("memory", "memory.limit_in_bytes"), pids: read("pids", "pids.max") };
   }
 
-  /** Waits for the container's first process to end. */
-  waitUntilStopped(): void {
-    const { thread } = new Host(this.root);
+  /** The container's first process, from what is on disk. */
+  #init(): Pidfd | undefined {
     const { init } = this.#read() ?? {};
-    using pidfd = init && reopen(thread, init);
-    if (pidfd?.waitSync(10_000) === false) throw new Error("the container does not end");
+    return init && reopen(new Host(this.root).thread, init);
+  }
+
+  #waitUntilStopped(): void {
+    using init = this.#init();
+    if (init?.waitSync(10_000) === false) throw new Error("the container does not end");
   }
 
   /** What the container is; undefined when there is none. */

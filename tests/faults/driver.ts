@@ -7,8 +7,9 @@ import { type Deed, ERRNOS, type Hit } from "./injector.ts";
 import { children, closeImages, difference, reap } from "./housekeeping.ts";
 import { NetnsName } from "./netns_name.ts";
 import { UsernsPin } from "./userns_pin.ts";
-import { listenerPath, type Names, type Scenario, SCENARIOS, type Step } from "./scenarios.ts";
+import { type Names, type Scenario, SCENARIOS, type Step } from "./scenarios.ts";
 import type { Outcome, Subject } from "./subject.ts";
+import { RECORD } from "./record.ts";
 import { silent } from "./tolerated.ts";
 import { unclear } from "./unclear.ts";
 
@@ -91,7 +92,8 @@ class Walker {
     await this.subject.prepare(step);
     const outcome = await this.subject.run(step);
     if (outcome.code !== 0) throw new Error(`${step}, without a fault: ${outcome.message}`);
-    const problems = await this.subject.cleanUp();
+    const problems = await this.subject.worked(step, outcome.printed);
+    problems.push(...await this.subject.cleanUp());
     if (problems.length > 0) throw new Error(`${step}, without a fault: ${problems.join("; ")}`);
     await this.#reapAll();
     return outcome;
@@ -138,7 +140,8 @@ class Walker {
     const { hit, code } = outcome;
     if (hit !== undefined) {
       if (code === 0) {
-        problems.push(...silent(hit, deed, outcome.message), ...await this.subject.worked(step));
+        problems.push(...silent(hit, deed, outcome.message));
+        problems.push(...await this.subject.worked(step, outcome.printed));
       } else problems.push(...this.#failed(outcome, deed));
     }
     problems.push(...await this.#afterwards());
@@ -147,18 +150,36 @@ class Walker {
 
   /** Belay in a process of its own, killed at call k. False when it made fewer calls. */
   async #kill(k: number): Promise<boolean | string> {
+    const { step } = this.what;
+    const heard = this.subject.hears(step);
     const child = new Deno.Command(Deno.execPath(), {
       args: ["run", "--allow-all", "--no-lock", "--no-check", "--quiet", Deno.mainModule]
-        .concat(this.subject.args(this.what.step)),
+        .concat(this.subject.args(step)),
       env: { BELAY_FAULT: JSON.stringify({ k, do: "kill" }) },
-      ...{ stdin: "null", stdout: "null", stderr: "null" } as const,
+      ...{ stdin: "piped", stderr: "null" } as const,
+      // Not where a program may keep it open that goes on without belay.
+      stdout: heard === undefined ? "null" : "piped",
     }).spawn();
     const timer = setTimeout(() => child.kill("SIGTERM"), 20_000);
+    const given = this.#give(child, this.subject.input(step));
+    if (heard !== undefined) { for await (const _ of child.stdout) heard(); }
     const { code, signal } = await child.status;
+    await given;
     clearTimeout(timer);
     if (signal === "SIGKILL") return true;
     if (signal !== null) return "belay hung";
     return code === 0 ? false : `belay failed: ${this.subject.log()}`;
+  }
+
+  async #give(child: Deno.ChildProcess, input: string): Promise<void> {
+    const writer = child.stdin.getWriter();
+    try {
+      await writer.write(new TextEncoder().encode(input));
+      await writer.close();
+    } catch (error) {
+      // It was killed before it has read.
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    }
   }
 
   #failed({ message, code, hit }: Outcome, errno: ErrnoName): string[] {
@@ -255,10 +276,7 @@ function openSignals(): void {
 function makeSubject(scenario: Scenario, names: Names): Subject {
   if (scenario.subject === "netns") return new NetnsName(names);
   if (scenario.subject === "userns") return new UsernsPin(names);
-  const container = new Container(scenario, names);
-  if (scenario.terminal) receive(container.consoleSocket);
-  if (scenario.listener) receive(listenerPath(names));
-  return container;
+  return new Container(scenario, names);
 }
 
 /** What a command that fails exits with: runc's number. */
@@ -266,16 +284,7 @@ function failureOf(step: Step): number {
   return step.startsWith("exec") ? 255 : 1;
 }
 
-/** Accepts what is sent to a path, and lets go of it. */
-async function receive(path: string): Promise<void> {
-  for await (const connection of Deno.listen({ transport: "unix", path })) {
-    // Not closed before it was read: a sender would get EPIPE. One that is killed instead of sending ends the read, too.
-    const received = connection.read(new Uint8Array(64)).catch(() => null);
-    received.finally(() => connection.close());
-  }
-}
-
 function tell(what: Report | Sum | { at: { k: number; deed: Deed } }): void {
-  const bytes = new TextEncoder().encode(JSON.stringify(what) + "\n");
+  const bytes = new TextEncoder().encode(`${RECORD}${JSON.stringify(what)}\n`);
   Deno.stdout.writeSync(bytes);
 }

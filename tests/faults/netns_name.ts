@@ -1,9 +1,11 @@
 import { Host } from "../../ffi/host.ts";
-import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
+import { AT, AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
+import { CLONE } from "../../ffi/abi/process_flags.ts";
 import { attempt } from "../../ffi/call.ts";
+import type { Remote } from "../../ffi/remote.ts";
+import { close, openat, unlinkat } from "../../ffi/syscalls/file.ts";
 import { MNT_DETACH, umount2 } from "../../ffi/syscalls/mount.ts";
-import { AT } from "../../ffi/abi/file_flags.ts";
-import { unlinkat } from "../../ffi/syscalls/file.ts";
+import { setns } from "../../ffi/syscalls/namespace.ts";
 import { repairNetns } from "../../runtime/netns/repair_netns.ts";
 import { NETNS_DIR } from "../../runtime/netns/netns_directory.ts";
 import type { Hit } from "./injector.ts";
@@ -18,8 +20,10 @@ export class NetnsName extends Subject {
   readonly name: string;
   readonly warmUp = "netns add";
   readonly #thread;
+  /** A process in the namespace. */
+  #inside: Remote | undefined;
 
-  constructor(names: Names) {
+  constructor(private readonly names: Names) {
     super(names);
     this.name = names.mark;
     this.#thread = new Host(this.root).thread;
@@ -37,6 +41,8 @@ export class NetnsName extends Subject {
         return ["netns", "delete", this.name];
       case "netns exec":
         return ["netns", "exec", this.name, "/bin/busybox", "true"];
+      case "netns identify":
+        return ["netns", "identify", String(this.#inside?.pidfd.pid)];
       case "netns repair":
         return ["netns", "repair"];
     }
@@ -54,13 +60,31 @@ export class NetnsName extends Subject {
     if (code !== 0) throw new Error(`netns add, without a fault: ${message}`);
     // What an add leaves that is killed between its two last calls.
     if (step === "netns repair") this.#unmount(`${NETNS_DIR}/${this.name}`);
+    if (step === "netns identify") this.#enter();
+  }
+
+  #enter(): void {
+    const inside = new Host(this.names.home).spawn("inside");
+    const named = openat(AT_FDCWD, `${NETNS_DIR}/${this.name}`, O.O_RDONLY);
+    inside.batch([named, setns(named, CLONE.CLONE_NEWNET), close(named)]);
+    this.#inside = inside;
+  }
+
+  #leave(): void {
+    this.#inside?.[Symbol.dispose]();
+    this.#inside?.pidfd.reap();
+    this.#inside?.pidfd[Symbol.dispose]();
+    this.#inside = undefined;
   }
 
   /** @inheritdoc */
-  override worked(step: NetnsStep): string[] {
+  override worked(step: NetnsStep, printed: string): string[] {
+    if (step === "netns identify" && printed !== `${this.name}\n`) {
+      return [`netns identify succeeded, and told ${JSON.stringify(printed)}`];
+    }
     const wanted = step === "netns add --count"
       ? Array.from({ length: COUNT }, (_, i) => `${this.name}${i + 1}`)
-      : step.startsWith("netns add") || step === "netns exec"
+      : step.startsWith("netns add") || step === "netns exec" || step === "netns identify"
       ? [this.name]
       : [];
     const { entries, mounted } = this.#look();
@@ -77,6 +101,7 @@ export class NetnsName extends Subject {
 
   /** Every name has a namespace, or `repair` says that it has not, and takes it away. */
   override async cleanUp(): Promise<string[]> {
+    this.#leave();
     const problems: string[] = [];
     const { entries, mounted, directories } = this.#look();
     if (directories > 1) problems.push(`${directories} mounts on the directory`);

@@ -8,11 +8,21 @@ export type ContainerStep =
   | "delete"
   | "delete --force"
   | "run"
+  | "run --detach"
   | ChangeStep
   | ExecStep
-  | "ps";
+  | LookStep;
 /** What is done to a running container. */
-export type ChangeStep = "pause" | "resume" | "update";
+export type ChangeStep = "kill --all" | "pause" | "resume" | "update" | "update --resources -";
+/** What only looks: at a running container, at all of them, or at this machine. */
+export type LookStep =
+  | "ps"
+  | "ps -f json"
+  | "events"
+  | "events --stats"
+  | "state"
+  | "list"
+  | "features";
 /** A program more in a running container. */
 export type ExecStep = "exec" | "exec --tty" | "exec --detach" | "exec --detach --tty";
 /** On network namespaces with names. */
@@ -22,6 +32,7 @@ export type NetnsStep =
   | "netns add --veth"
   | "netns delete"
   | "netns exec"
+  | "netns identify"
   | "netns repair";
 /** On user namespaces: pinned at a new path, at a file that is there, or with a command inside. */
 export type UsernsStep = "userns new --name" | "userns new --name FILE" | "userns new --";
@@ -33,7 +44,7 @@ const STEPS: readonly ContainerStep[] = [
 ];
 const NETNS_STEPS: readonly NetnsStep[] = [
   ...["netns add", "netns add --count", "netns add --veth", "netns delete"] as const,
-  ...["netns exec", "netns repair"] as const,
+  ...["netns exec", "netns identify", "netns repair"] as const,
 ];
 
 const USERNS_STEPS: readonly UsernsStep[] = [
@@ -41,14 +52,14 @@ const USERNS_STEPS: readonly UsernsStep[] = [
 ];
 
 /** What is swept in a scenario. */
-export function stepsOf({ subject, more = [] }: Scenario): readonly Step[] {
+export function stepsOf({ subject, only, more = [] }: Scenario): readonly Step[] {
   switch (subject) {
     case "netns":
       return NETNS_STEPS;
     case "userns":
       return USERNS_STEPS;
     default:
-      return [...STEPS, ...more];
+      return only ?? [...STEPS, ...more];
   }
 }
 
@@ -74,8 +85,12 @@ export interface Scenario {
   change?(spec: AnySpec, names: Names): void;
   /** What is swept in this scenario and not in every one. */
   readonly more?: readonly ContainerStep[];
-  /** `create` gets a `--console-socket`. */
+  /** What alone is swept in this scenario. */
+  readonly only?: readonly ContainerStep[];
+  /** Somebody listens at a `--console-socket`. */
   readonly terminal?: true;
+  /** Somebody listens at a `--pidfd-socket`. */
+  readonly pidfds?: true;
   /** Somebody listens at `listenerPath()`. */
   readonly listener?: true;
   /** Its cgroup is made by a stand-in for systemd. */
@@ -119,11 +134,23 @@ function hooked(spec: AnySpec): void {
   spec.hooks = Object.fromEntries([...kinds, "poststop"].map((kind) => [kind, [hook]]));
 }
 
-const CHANGES: readonly ChangeStep[] = ["pause", "resume", "update"];
+const CHANGES: readonly ChangeStep[] = [
+  ...["kill --all", "pause", "resume", "update", "update --resources -"] as const,
+];
+const LOOKS: readonly LookStep[] = [
+  ...["ps", "ps -f json", "events", "events --stats", "state", "list", "features"] as const,
+];
 
 export const SCENARIOS: readonly Scenario[] = [
-  { name: "cgroup", change: limited, more: ["exec", "exec --detach", "ps"] },
-  { name: "changes", more: CHANGES, steps: CHANGES, change: limited },
+  { name: "cgroup", change: limited, more: ["exec", "exec --detach"] },
+  { name: "changes", only: CHANGES, change: limited },
+  {
+    name: "looks",
+    only: LOOKS,
+    // What the two others do, these do, too.
+    steps: LOOKS.filter((step) => step !== "ps -f json" && step !== "events --stats"),
+    change: limited,
+  },
   {
     name: "cgroup, user namespace",
     more: ["exec"],
@@ -144,8 +171,9 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "hooks", change: hooked },
   {
     name: "terminal",
-    more: ["exec --tty", "exec --detach --tty"],
+    more: ["run --detach", "exec --tty", "exec --detach --tty"],
     terminal: true,
+    pidfds: true,
     change(spec) {
       spec.process.terminal = true;
     },
@@ -183,7 +211,8 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: "systemd",
     systemd: true,
-    steps: ["create", "delete --force"],
+    more: ["update --resources -"],
+    steps: ["create", "delete --force", "update --resources -"],
     change(spec, { mark }) {
       limited(spec, { mark, home: "" });
       spec.linux.cgroupsPath = `:sweep:${mark}`;

@@ -4,12 +4,15 @@ import { observe } from "../../ffi/observer.ts";
 import { useCarriers } from "../../runtime/commands/host_carriers.ts";
 import { type Deed, type Hit, Injector } from "./injector.ts";
 import type { Names, Step } from "./scenarios.ts";
+import { Streams } from "./streams.ts";
 
 /** How a command ended. */
 export interface Outcome {
   readonly code: number;
   /** What it told in its log. */
   readonly message: string;
+  /** What it printed by itself; what its programs print is not seen here. */
+  readonly printed: string;
   /** The system calls that it made. */
   readonly calls: number;
   /** Where the fault was injected, if it was. */
@@ -34,11 +37,19 @@ export abstract class Subject {
   /** Brings it to where a step makes sense. */
   abstract prepare(step: Step): Promise<void>;
   /** What is wrong after success in spite of an error: it must be a whole one. */
-  abstract worked(step: Step): string[] | Promise<string[]>;
+  abstract worked(step: Step, printed: string): string[] | Promise<string[]>;
   /** What is wrong after a failure: what must not have been left. */
   abstract failed(step: Step, message: string): string[];
   /** The exit code of a command at whose call a fault was injected; undefined for the step's usual one. */
   failureCode(_hit: Hit | undefined): number | undefined {
+    return undefined;
+  }
+  /** What a step reads from standard input. */
+  input(_step: Step): string {
+    return "";
+  }
+  /** What is to happen when a step has printed something; undefined for nothing. */
+  hears(_step: Step): (() => void) | undefined {
     return undefined;
   }
   /** Takes away what can be seen, as a user would; what is wrong with that. */
@@ -55,6 +66,7 @@ export abstract class Subject {
     Deno.writeTextFileSync(this.#log, "");
     useCarriers(new Host(this.root)); // a fresh one has not made the stub's memfd yet
     const injector = new Injector(k, deed);
+    using streams = new Streams(this.input(step), this.hears(step) ?? (() => {}));
     observe(injector);
     let code;
     try {
@@ -62,7 +74,8 @@ export abstract class Subject {
     } finally {
       observe(undefined);
     }
-    return { code, message: this.log(), calls: injector.made, hit: injector.hit };
+    const { made: calls, hit } = injector;
+    return { code, message: this.log(), printed: streams.printed, calls, hit };
   }
 
   /** What the last command logged. */

@@ -3,8 +3,10 @@
 import { assertEquals } from "@std/assert";
 import { noFile, noProgram, notRoot, type Obstacle, testUnless } from "../skip.ts";
 import type { Report, Sum, Walk } from "./driver.ts";
+import { linesOf } from "./lines_of.ts";
+import { RECORD } from "./record.ts";
 import { SystemdBus } from "./systemd_bus.ts";
-import { type Scenario, SCENARIOS, type Step, stepsOf } from "./scenarios.ts";
+import { type Scenario, SCENARIOS, stepsOf } from "./scenarios.ts";
 
 const all = Deno.env.get("BELAY_SWEEP") === "all";
 const seed = Number(
@@ -25,6 +27,8 @@ const SYSTEMD_OBSTACLES: readonly Obstacle[] = [
   noFile("/sys/fs/cgroup/systemd/cgroup.procs"),
 ];
 
+const MODES: readonly Walk["mode"][] = ["kills", "errors"];
+
 const totals = { errors: 0, calls: 0, kills: 0, failures: 0 };
 
 for (const scenario of SCENARIOS) {
@@ -38,7 +42,7 @@ for (const scenario of SCENARIOS) {
         const program = await bundle(home);
         await using bus = scenario.systemd ? await SystemdBus.start(home) : undefined;
         const walks = stepsOf(scenario).flatMap((step) =>
-          modesOf(step).map((mode) => ({
+          MODES.map((mode) => ({
             ...{ scenario: scenario.name, step, mode, home, seed, all, stride: STRIDE },
           }))
         ).filter(({ step }) =>
@@ -69,14 +73,6 @@ testUnless([notRoot(), noFile("/bin/busybox")], "fault sweep: what was swept", (
         : `seed ${seed} (BELAY_SWEEP_SEED), one error for each call, one kill in ${STRIDE}`),
   );
 });
-
-/**
- * Whoever takes the terminal lets go of it at once, and its session is told so (SIGHUP): a belay of its own, as kills
- * need it, may then rightly find that what should become the program has ended.
- */
-function modesOf(step: Step): readonly Walk["mode"][] {
-  return step === "exec --detach --tty" ? ["errors"] : ["kills", "errors"];
-}
 
 /** One file, so that a process starts as fast as belay does. */
 async function bundle(home: string): Promise<string> {
@@ -114,18 +110,17 @@ async function swept(
   }).spawn();
   let at: { k: number; deed: string } | undefined;
   let sum: Sum | undefined;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  for await (const line of lines(child.stdout)) {
-    clearTimeout(timer);
-    timer = setTimeout(() => child.kill("SIGKILL"), SILENCE_MS);
-    if (!line.startsWith("{")) continue; // what the command itself prints
-    const said: Report & { at?: typeof at } & Partial<Sum> = JSON.parse(line);
+  const output = linesOf(child, SILENCE_MS);
+  let next = await output.next();
+  for (; !next.done; next = await output.next()) {
+    const [, record] = next.value.split(RECORD);
+    if (record === undefined) continue; // what a command or a program prints
+    const said: Report & { at?: typeof at } & Partial<Sum> = JSON.parse(record);
     if (said.at !== undefined) at = said.at;
     else if (said.calls !== undefined) sum = said as Sum;
     else failures.push(...judged(said, name, scenario, walk));
   }
-  clearTimeout(timer);
-  const { signal, code } = await child.status;
+  const { signal, code } = next.value;
   if (sum === undefined) {
     failures.push(`${name}: the walk ended at ${JSON.stringify(at)} (${signal ?? code})`);
   } else if (walk.mode === "errors") totals.calls += sum.calls;
@@ -150,14 +145,4 @@ function judged(report: Report, name: string, scenario: Scenario, walk: Walk): s
 
 function quoted(word: string): string {
   return /^[\w./:=-]+$/.test(word) ? word : `'${word}'`;
-}
-
-async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  let rest = "";
-  const decoder = new TextDecoder();
-  for await (const bytes of stream) {
-    const parts = (rest + decoder.decode(bytes, { stream: true })).split("\n");
-    rest = parts.pop() ?? "";
-    yield* parts;
-  }
 }

@@ -54,6 +54,11 @@ const TOLERATED: readonly Tolerated[] = [
     shown: /^seccomp\(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW\S*, 0\)/,
     why: "whether the kernel knows the flag: a filter works without it",
   },
+  {
+    shown: /^seccomp\(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_\S*, 0\)/,
+    errnos: ["ENOSYS", "EPERM"],
+    why: "where nobody makes filters, no flag is taken, and features says so",
+  },
   { shown: /^flock\(\d+, LOCK_UN\)/, why: "closing does it, too" },
   { shown: /^statx\(\d+, "", AT_EMPTY_PATH/, why: "a standard descriptor that is closed" },
   { shown: /^(chdir|getcwd)\(/, why: "done once more as the container's user" },
