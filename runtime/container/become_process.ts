@@ -6,8 +6,8 @@ import type { Process } from "../spec/types.ts";
 import type { StateFile } from "../state/state_file.ts";
 
 /**
- * Takes on the scheduling, the user, the groups, the capabilities and the working directory of a process of a container, its first
- * one or one that `exec` adds, in its root.
+ * Takes on the scheduling, the user, the groups, the capabilities and the working directory of a process of a
+ * container, its first one or one that `exec` adds, in its root.
  * @param process With the whole environment: HOME among it.
  * @param privileged Whether belay is root on the host.
  * @param filtered Whether a system call filter follows.
@@ -26,7 +26,12 @@ export async function becomeProcess(
   }
   const credentials = credentialCalls(process, lastCapability(thread), privileged, filtered);
   const executable = executableCalls(args[0] ?? "", env);
-  const results = steps.batch([...credentials.calls, ...executable.calls]);
+  let results;
+  try {
+    results = steps.batch([...credentials.calls, ...executable.calls]);
+  } catch (cause) {
+    throw credentials.explain(cause);
+  }
   credentials.check(results.slice(0, credentials.calls.length));
   const path = executable.choose(results.slice(credentials.calls.length));
   return { path, args, env };

@@ -20,10 +20,18 @@ function cwdAttempt(cwd: string): CwdAttempt {
   return [attempt(chdir(cwd)), attempt(getcwd())];
 }
 
+/** Calls that are not made yet, and what their outcome means. */
+export interface CredentialCalls {
+  readonly calls: Call<unknown>[];
+  /** Looks at the results. @throws CommandError */
+  readonly check: (results: readonly unknown[]) => void;
+  /** The error that people are to see, for one that was thrown instead of results. */
+  readonly explain: (cause: unknown) => unknown;
+}
+
 /**
  * The last steps of the container's process before its program: takes on the user, the groups and the capabilities for
  * good, and goes to its working directory, as root, and once more as the user (root_squash may keep root out).
- * Nothing is sent yet; `check` is to be called with the results.
  * @param filtered Whether a system call filter is to be installed afterwards: without no_new_privs that takes
  * CAP_SYS_ADMIN, and so it stays until execve.
  */
@@ -32,17 +40,19 @@ export function credentialCalls(
   last: number,
   mayGroup: boolean,
   filtered: boolean,
-): { calls: Call<unknown>[]; check: (results: readonly unknown[]) => void } {
+): CredentialCalls {
   const { user, capabilities, noNewPrivileges, cwd } = process;
   const wanted = wantedCapabilities(capabilities);
+  const ids = [setgroups(user.additionalGids), setresgid(user.gid), setresuid(user.uid)] as const;
+  const [groups, gid, uid] = ids;
   const calls = [
     ...cwdAttempt(cwd),
     ...(noNewPrivileges ? [prctl(PR.PR_SET_NO_NEW_PRIVS, 1)] : []),
     ...dropBounding(wanted, last),
     prctl(PR.PR_SET_KEEPCAPS, 1),
-    ...(mayGroup || user.additionalGids.length > 0 ? [setgroups(user.additionalGids)] : []),
-    setresgid(user.gid),
-    setresuid(user.uid),
+    ...(mayGroup || user.additionalGids.length > 0 ? [groups] : []),
+    gid,
+    uid,
     prctl(PR.PR_SET_KEEPCAPS, 0),
     ...setCapabilities(wanted, filtered && !noNewPrivileges),
     prctl(PR.PR_SET_DUMPABLE, 0),
@@ -52,7 +62,27 @@ export function credentialCalls(
   return {
     calls,
     check: (results) => checkCwd(results.slice(0, 2), results.slice(calls.length - 2)),
+    explain(cause) {
+      if (!(cause instanceof SyscallError) || !cause.is("EINVAL")) return cause;
+      const { additionalGids } = user;
+      switch (cause.made) {
+        case groups:
+          return notMapped("additionalGids", `one of ${additionalGids.join(", ")}`, cause);
+        case gid:
+          return notMapped("gid", user.gid, cause);
+        case uid:
+          return notMapped("uid", user.uid, cause);
+        default:
+          return cause;
+      }
+    },
   };
+}
+
+/** For a user namespace that config.json does not describe: of a running container, or joined by its path. */
+function notMapped(field: string, id: number | string, cause: SyscallError): CommandError {
+  const problem = `${id} is not mapped in the container's user namespace`;
+  return new CommandError(`process.user.${field}: ${problem}`, { cause });
 }
 
 /** @throws CommandError when neither attempt led there, or where it led lies outside the container (CVE-2024-21626). */

@@ -12,9 +12,10 @@ import {
 } from "../../ffi/syscalls/file.ts";
 import { AT, S_IF } from "../../ffi/abi/file_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
+import { pathComponents } from "../spec/path_components.ts";
 import type { LinuxDevice, Spec } from "../spec/types.ts";
 import { CommandError } from "../cli/command_error.ts";
-import { components, makeCalls, makeInRoot, openInRoot } from "./in_root.ts";
+import { makeCalls, makeInRoot, openInRoot } from "./in_root.ts";
 import { attach, cloneTree } from "./place_mount.ts";
 import { destination } from "./mounts.ts";
 
@@ -48,7 +49,7 @@ export function setsUpDev(spec: Spec): boolean {
 
 /** The devices to be made: those of config.json, then the default ones that it does not name. */
 export function wantedDevices(spec: Spec): LinuxDevice[] {
-  const named = new Set(spec.linux.devices.map((device) => components(device.path).join("/")));
+  const named = new Set(spec.linux.devices.map((device) => pathComponents(device.path).join("/")));
   const defaults = DEFAULT_DEVICES.filter((device) => !named.has(device.path.slice(1)));
   return [...spec.linux.devices, ...defaults];
 }
@@ -86,7 +87,7 @@ export function makeDevices(kernel: Kernel, root: number, spec: Spec, bound: boo
 
 /** @param field `linux.devices[2]`, when it is one of them: what is there already must be that very device. */
 function nodeCalls(root: number, device: LinuxDevice, field?: string): Call<unknown>[] {
-  const parts = components(device.path);
+  const parts = pathComponents(device.path);
   const name = parts.pop() ?? "";
   const directory = parts.join("/");
   const parent = openInRoot(root, directory);

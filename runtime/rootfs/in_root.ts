@@ -4,6 +4,7 @@ import { type Call, type Fd, tolerate } from "../../ffi/call.ts";
 import { close, mkdirat, mknodat, openat2, readlinkat, statx } from "../../ffi/syscalls/file.ts";
 import { AT, O, RESOLVE, S_IF } from "../../ffi/abi/file_flags.ts";
 import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
+import { pathComponents } from "../spec/path_components.ts";
 
 /**
  * Paths inside the container's root directory. The image is hostile: a path is only ever walked by openat2(2) with
@@ -20,20 +21,9 @@ const THERE = "it is there already";
 /** What is made at a path where there is nothing. */
 export type Kind = "directory" | "file";
 
-/** The path's parts, without empty ones, `.` and `..` (which cannot lead above the root). */
-export function components(path: string): string[] {
-  const parts: string[] = [];
-  for (const part of path.split("/")) {
-    if (part === "" || part === ".") continue;
-    if (part === "..") parts.pop();
-    else parts.push(part);
-  }
-  return parts;
-}
-
 /** Opens a path inside the root, as a place only (O_PATH). */
 export function openInRoot(root: Fd, path: string, flags: number = O.O_PATH): Call<number> {
-  return openat2(root, components(path).join("/") || ".", {
+  return openat2(root, pathComponents(path).join("/") || ".", {
     flags,
     resolve: RESOLVE.RESOLVE_IN_ROOT | RESOLVE.RESOLVE_NO_MAGICLINKS,
   });
@@ -41,7 +31,7 @@ export function openInRoot(root: Fd, path: string, flags: number = O.O_PATH): Ca
 
 /** The calls that make what is missing on the way to a path; they leave nothing open. */
 export function makeCalls(root: Fd, path: string, kind: Kind): Call<unknown>[] {
-  const parts = components(path);
+  const parts = pathComponents(path);
   return parts.flatMap((part, depth) => {
     const last = depth === parts.length - 1;
     const make = (parent: Fd) =>
@@ -115,7 +105,7 @@ export function atPlace(
 
 /** Makes what dangling links on the way to a path, and at its end, point to. */
 function makeBehindLinks(kernel: Kernel, root: number, path: string, kind: Kind): void {
-  let waiting = components(path);
+  let waiting = pathComponents(path);
   let walked: string[] = [];
   for (let links = 0; waiting.length > 0;) {
     const next = waiting[0] ?? "";

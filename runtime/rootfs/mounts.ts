@@ -1,14 +1,17 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import type { Call, Fd } from "../../ffi/call.ts";
+import { attempt, type Call, type Fd } from "../../ffi/call.ts";
 import { type OnPostedFailure, post } from "../../ffi/deferring.ts";
 import { close, fchdir, statx } from "../../ffi/syscalls/file.ts";
 import { mount, mount_setattr } from "../../ffi/syscalls/mount.ts";
-import { AT_FDCWD, O, S_IF } from "../../ffi/abi/file_flags.ts";
+import { ERRNO, strerror } from "../../ffi/abi/errno.ts";
+import { AT, AT_FDCWD, O, S_IF } from "../../ffi/abi/file_flags.ts";
 import * as MNT from "../../ffi/abi/mount_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
+import { pathComponents } from "../spec/path_components.ts";
 import type { Mount } from "../spec/types.ts";
+import { ValidationError } from "../spec/validation_error.ts";
 import { CommandError } from "../cli/command_error.ts";
-import { atPlace, components, type Kind, makeInRoot, openInRoot } from "./in_root.ts";
+import { atPlace, type Kind, makeInRoot, openInRoot } from "./in_root.ts";
 import { attach, type AttributeChange, changeAttributes, cloneTree } from "./place_mount.ts";
 import { checkProcDestination, notOnProcfs } from "./proc_guard.ts";
 import { copyUp } from "./copy_up.ts";
@@ -26,7 +29,17 @@ export interface PreparedMount {
 
 /** The destination without `.` and `..`: `/proc/sys`. */
 export function destination(mount: Mount): string {
-  return "/" + components(mount.destination).join("/");
+  return "/" + pathComponents(mount.destination).join("/");
+}
+
+/**
+ * What is mounted on the root itself would lie on top of it and not be seen: the process's root is what is below. (runc
+ * would make it the root; docker and podman refuse it, too.) A remount changes the root itself.
+ */
+function checkNotRoot(mount: Mount, field: string): void {
+  if (destination(mount) !== "/" || (mount.parsed.flags & MNT.MS_REMOUNT) !== 0) return;
+  const problem = "must not be the root itself, which is root.path";
+  throw new ValidationError(`${field}.destination`, problem);
 }
 
 /**
@@ -37,6 +50,7 @@ export function prepareMounts(kernel: Kernel, mounts: readonly Mount[]): Prepare
   return mounts.map((mount, index) => {
     const field = `mounts[${index}]`;
     const source = mount.source ?? "";
+    checkNotRoot(mount, field);
     try {
       checkProcDestination(kernel, mount, field);
       if (!mount.parsed.bind) return { mount, field, kind: "directory" };
@@ -65,7 +79,7 @@ export function makeMount(kernel: Kernel, root: number, prepared: PreparedMount)
 }
 
 function failed(field: string, mount: Mount, cause: unknown): unknown {
-  if (!(cause instanceof SyscallError)) return cause;
+  if (!(cause instanceof SyscallError || cause instanceof CommandError)) return cause;
   const what = mount.parsed.bind ? `bind of ${mount.source}` : mount.type ?? "none";
   return new CommandError(`${field}: error mounting ${what} to rootfs at ${mount.destination}`, {
     cause,
@@ -85,11 +99,31 @@ function makeBind(kernel: Kernel, root: number, prepared: PreparedMount): void {
   ];
   atPlace(kernel, root, destination, kind, use, (error, direct) => {
     if (!(error.syscall === "mount_setattr" && error.is("ENOSYS"))) {
-      throw failed(field, prepared.mount, error);
+      throw failed(field, prepared.mount, unlikeKinds(direct, root, prepared, error) ?? error);
     }
     bindThenChange(direct, root, prepared);
     return "done";
   });
+}
+
+/**
+ * move_mount(2) says EINVAL when a directory is to lie on a file, or the other way round. mount(2) says ENOTDIR, and so
+ * does runc: docker tells people from that text what they have done.
+ */
+function unlikeKinds(
+  kernel: Kernel,
+  root: number,
+  { mount: { destination }, kind }: PreparedMount,
+  error: SyscallError,
+): CommandError | undefined {
+  if (error.syscall !== "move_mount" || !error.is("EINVAL")) return undefined;
+  const place = kernel.call(attempt(openInRoot(root, destination)));
+  if (place instanceof Error) return undefined; // somebody changes the image meanwhile: told is what came first
+  const [{ mode }] = kernel.batch([statx(place, "", AT.AT_EMPTY_PATH), close(place)]);
+  const isDirectory = (mode & S_IF.S_IFMT) === S_IF.S_IFDIR;
+  if (isDirectory === (kind === "directory")) return undefined;
+  const [upper, lower] = isDirectory ? ["file", "directory"] : ["directory", "file"];
+  return new CommandError(`a ${upper} cannot lie on a ${lower}: ${strerror(ERRNO.ENOTDIR)}`);
 }
 
 /** The same before kernel 5.12: attributes can be changed by a remount only, once the mount is attached. */

@@ -3,8 +3,8 @@ import { Call, type Fd } from "../../ffi/call.ts";
 import { close, fstatfs, openat } from "../../ffi/syscalls/file.ts";
 import { AT_FDCWD, FS_MAGIC, O } from "../../ffi/abi/file_flags.ts";
 import type { Mount } from "../spec/types.ts";
+import { pathComponents } from "../spec/path_components.ts";
 import { ValidationError } from "../spec/validation_error.ts";
-import { components } from "./in_root.ts";
 
 /**
  * /proc is what a runtime, and everybody in the container, believes. So nothing is mounted inside of it, and nothing
@@ -33,7 +33,7 @@ const EMULATED: readonly string[] = [
  * @throws ValidationError
  */
 export function checkProcDestination(kernel: Kernel, mount: Mount, field: string): void {
-  const path = components(mount.destination).join("/");
+  const path = pathComponents(mount.destination).join("/");
   const refuse = (why: string): never => {
     throw new ValidationError(`${field}.destination`, `"${mount.destination}" ${why}`);
   };
@@ -54,7 +54,7 @@ function isOnProcfs(kernel: Kernel, path: string): boolean {
 
 /** Whether a destination may lie on a procfs: /proc itself, mounted once more, and what lxcfs emulates. */
 function mayLieOnProcfs(mount: Mount): boolean {
-  const path = components(mount.destination).join("/");
+  const path = pathComponents(mount.destination).join("/");
   return path === "proc" || EMULATED.includes(path);
 }
 

@@ -6,6 +6,7 @@ import { FSCONFIG, fsconfig, fsmount, fsopen, mount_setattr } from "../../ffi/sy
 import { AT, AT_FDCWD, S_IF } from "../../ffi/abi/file_flags.ts";
 import { MOUNT_ATTR_RDONLY } from "../../ffi/abi/mount_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
+import { pathComponents } from "../spec/path_components.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { openInRoot } from "./in_root.ts";
 import { attach, changeAttributes, cloneTree } from "./place_mount.ts";
@@ -46,9 +47,9 @@ export function protectPaths(
     post(kernel, hideBehind(files, cover, [cover]), fail);
   }
   // After the masks: each is copied with what lies on it.
-  post(kernel, readonly.flatMap(({ place }) => readonlyCalls(place)), (error, direct) => {
+  post(kernel, readonly.flatMap(readonlyCalls), (error, direct) => {
     if (!(error.syscall === "mount_setattr" && error.is("ENOSYS"))) return fail(error);
-    for (const { place } of readonly) makeReadonly(direct, place);
+    for (const each of readonly) makeReadonly(direct, each);
     return "done";
   });
   post(kernel, found.map(({ place }) => close(place)));
@@ -80,18 +81,28 @@ function find(
   return { found, nullDevice };
 }
 
+/** What covers the root is not seen: it is changed itself, as by `root.readonly`. */
+function isRoot({ path }: Found): boolean {
+  return pathComponents(path).length === 0;
+}
+
 /** A copy of what is there, read-only before it covers it. */
-function readonlyCalls(place: number): Call<unknown>[] {
+function readonlyCalls(found: Found): Call<unknown>[] {
+  const { place } = found;
+  if (isRoot(found)) return [mount_setattr(place, { set: MOUNT_ATTR_RDONLY }, false)];
   const tree = cloneTree("", true, place);
   const change = mount_setattr(tree, { set: MOUNT_ATTR_RDONLY }, false);
   return [tree, change, attach(tree, place), close(tree)];
 }
 
 /** The same before kernel 5.12. */
-function makeReadonly(kernel: Kernel, place: number): void {
+function makeReadonly(kernel: Kernel, found: Found): void {
+  const { place } = found;
+  const change = { set: MOUNT_ATTR_RDONLY, recursive: false };
+  if (isRoot(found)) return changeAttributes(kernel, place, change);
   const tree = kernel.call(cloneTree("", true, place));
   kernel.call(attach(tree, place));
-  changeAttributes(kernel, tree, { set: MOUNT_ATTR_RDONLY, recursive: false });
+  changeAttributes(kernel, tree, change);
   kernel.call(close(tree));
 }
 

@@ -1,3 +1,4 @@
+import { pathComponents } from "./path_components.ts";
 import { ValidationError } from "./validation_error.ts";
 
 /**
@@ -11,11 +12,7 @@ export function cleanCgroupsPath(path: string, at: string): string {
   if (path.includes("\n")) {
     throw new ValidationError(at, "must not contain a line break; the kernel allows none in it");
   }
-  const components: string[] = [];
-  for (const component of path.split("/")) {
-    if (component === "..") components.pop();
-    else if (component !== "" && component !== ".") components.push(component);
-  }
+  const components = pathComponents(path);
   if (components.length === 0) {
     throw new ValidationError(at, `must name a cgroup below the root, got "${path}"`);
   }

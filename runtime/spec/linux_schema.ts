@@ -1,5 +1,6 @@
 import { sizeProblem } from "../../ffi/id_map.ts";
 import { cleanCgroupsPath } from "./cgroups_path.ts";
+import { pathComponents } from "./path_components.ts";
 import { RESOURCES } from "./resources_schema.ts";
 import { absolutePath, id, int64, integer, oneOf, string, uint32 } from "./scalars.ts";
 import {
@@ -102,6 +103,12 @@ export const PERSONALITY = object({
   ),
 });
 
+/** What covers the root itself is not seen by who has it as its root: it would hide nothing. */
+const MASKED_PATH = checked(absolutePath, (path, at) => {
+  if (pathComponents(path).length > 0) return path;
+  throw new ValidationError(at, `must not be the root itself, got ${preview(path)}`);
+});
+
 /** It becomes an option of mount(2), in quotes. */
 const MOUNT_LABEL = checked(string, (label, at) => {
   if (!label.includes('"')) return label;
@@ -135,7 +142,7 @@ export const LINUX = object({
       "runbindable",
     ),
   ),
-  maskedPaths: defaulted(array(absolutePath), []),
+  maskedPaths: defaulted(array(MASKED_PATH), [], { note: "not the root itself" }),
   readonlyPaths: defaulted(array(absolutePath), []),
   mountLabel: optional(MOUNT_LABEL, {
     note: "needs a kernel that uses SELinux; for new file systems but proc, sysfs, cgroup, mqueue",

@@ -32,7 +32,9 @@ const DESTINATION = checked(nonEmpty, (destination, at, warnings) => {
 /** `mounts[]`. Beside the fields of the specification it has `parsed`, the options read. */
 export const MOUNT = checked(
   object({
-    destination: required(DESTINATION, { note: "a relative one is deprecated: warned of" }),
+    destination: required(DESTINATION, {
+      note: "not the root itself; a relative one is deprecated: warned of",
+    }),
     type: optional(string),
     source: optional(string, { note: "of a bind mount: relative to the bundle, or absolute" }),
     options: defaulted(array(string), [], {

@@ -273,6 +273,18 @@ e2e("exec joins a user namespace, as its root", async (world) => {
   });
   const { stdout } = await world.ok(["exec", id, "sh", "-c", "id; cat /proc/self/uid_map"]);
   assertMatch(stdout, /^uid=0\(root\) gid=0\(root\)\n\s+0\s+100000\s+65536\n$/);
+  for (
+    const [flags, field] of [
+      [["--user", "70000"], "process.user.uid: 70000"],
+      [["--user", "1:70001"], "process.user.gid: 70001"],
+      [["--additional-gids", "70002"], "process.user.additionalGids: one of 70002"],
+    ] as const
+  ) {
+    assertStringIncludes(
+      await refusal(world, [...flags, id, "true"]),
+      `${field} is not mapped in the container's user namespace`,
+    );
+  }
   await done(world, id);
 });
 

@@ -63,13 +63,33 @@ contained(
   async (bundle) => {
     const src = source(bundle);
     bundle.file("etc/file", "");
-    bundle.mount("/etc/file", "bind", src, "bind");
-    assertStringIncludes(await bundle.refused(), "mounts[7]");
-    bundle.config.mounts.pop();
-    bundle.mount("/etc", "bind", `${src}/file`, "bind");
-    assertStringIncludes(await bundle.refused(), "mounts[7]");
+    // docker asks for "not a directory" in what a runtime says, and then tells people what they have done.
+    for (const user of [false, true]) {
+      if (user) bundle.userNamespace();
+      bundle.mount("/etc/file", "bind", src, "bind");
+      assertMatch(await bundle.refused(), /mounts\[7\].* on a file: not a directory$/);
+      bundle.config.mounts.pop();
+      bundle.mount("/etc", "bind", `${src}/file`, "bind");
+      assertMatch(await bundle.refused(), /mounts\[7\].* on a directory: not a directory$/);
+      bundle.config.mounts.pop();
+    }
   },
 );
+
+contained("mounts on the root itself are refused by name, but for a remount", async (bundle) => {
+  const src = source(bundle);
+  const name = "mounts[7].destination: must not be the root itself";
+  for (const place of ["/", "/tmp/..", "//."]) {
+    bundle.mount(place, "tmpfs", "tmpfs");
+    assertStringIncludes(await bundle.refused(), name);
+    bundle.config.mounts.pop();
+    bundle.mount(place, "bind", src, "bind");
+    assertStringIncludes(await bundle.refused(), name);
+    bundle.config.mounts.pop();
+  }
+  bundle.mount("/", "none", "none", "remount", "nosuid");
+  await bundle.ok("true");
+});
 
 // /proc
 

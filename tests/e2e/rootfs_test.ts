@@ -161,6 +161,21 @@ contained(
   },
 );
 
+contained(
+  "linux.readonlyPaths may have the root itself, which then is read-only",
+  async (bundle) => {
+    bundle.mount("/vol", "tmpfs", "tmpfs");
+    for (const path of ["/", "/etc/.."]) {
+      bundle.config.linux.readonlyPaths = [path];
+      const { stdout, stderr } = await bundle.run(
+        "touch /x; touch /etc/x; touch /vol/x && echo below",
+      );
+      assertEquals(stdout, "below\n");
+      assertEquals(stderr.match(/Read-only file system/g)?.length, 2, stderr);
+    }
+  },
+);
+
 // an old kernel
 
 contained(
@@ -170,8 +185,7 @@ contained(
     bundle.mount("/ro", "bind", src, "bind", "ro", "nosuid", "noexec");
     bundle.mount("/file", "bind", `${src}/file`, "bind", "ro");
     bundle.mount("/private", "bind", src, "rbind", "rprivate");
-    bundle.config.linux.readonlyPaths = ["/etc", "/proc/sys"];
-    bundle.config.root.readonly = true;
+    bundle.config.linux.readonlyPaths = ["/etc", "/proc/sys", "/"];
     bundle.write(
       "cut -d' ' -f5,6 /proc/self/mountinfo | grep -E '^/(ro|file|etc|private|) ' | sort; touch /x /ro/x /etc/x; echo >>/file",
     );

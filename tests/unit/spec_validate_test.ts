@@ -55,6 +55,15 @@ Deno.test("parseSpec() refuses what would change the host when the namespace is 
   );
 });
 
+Deno.test("parseSpec() refuses a masked path when it is the root, which nothing can hide", () => {
+  for (const path of ["/", "/.", "//x/.."]) {
+    refuses(
+      (c) => c.linux.maskedPaths = ["/proc/keys", path],
+      `linux.maskedPaths[1]: must not be the root itself, got "${path}"`,
+    );
+  }
+});
+
 Deno.test("parseSpec() takes time offsets for a new time namespace only", () => {
   const offsets = (value: unknown, path?: string) => (c: Config) => {
     c.linux.namespaces.push({ type: "time", path });
