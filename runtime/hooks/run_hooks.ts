@@ -14,7 +14,9 @@ import { execve, type ExitStatus, prctl, waitid } from "../../ffi/syscalls/proce
 import { tolerate } from "../../ffi/call.ts";
 import { CLOSE_RANGE_CLOEXEC, MFD } from "../../ffi/abi/file_flags.ts";
 import { PR, WAIT } from "../../ffi/abi/process_flags.ts";
+import { strerror } from "../../ffi/abi/errno.ts";
 import { SIGNAL, signalName } from "../../ffi/abi/signals.ts";
+import { SyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { lastOfEach } from "../process/environment.ts";
 import type { Hook, Hooks } from "../spec/types.ts";
@@ -141,23 +143,26 @@ function become(
   stdio: readonly [number, number],
 ): void {
   const [stdin = -1, stdout = -1] = stub.give(stdio);
-  stub.exec([
-    // It ends with whoever waits for it: one that went on alone would meet the `delete --force` that comes next.
-    prctl(PR.PR_SET_PDEATHSIG, SIGNAL.SIGKILL),
-    dup3(stdin, 0),
-    dup3(stdout, 1),
-    dup3(stdout, 2),
-    tolerate(
-      close_range(3, 0xffffffff, CLOSE_RANGE_CLOEXEC),
-      ["ENOSYS", "EINVAL"],
-      "before 5.9 or 5.11; every descriptor of ours is close-on-exec from birth",
-    ),
-    execve(
-      hook.path,
-      hook.args.length > 0 ? hook.args : [hook.path],
-      lastOfEach(hook.env.length > 0 ? hook.env : place.env()),
-    ),
-  ]);
+  const env = lastOfEach(hook.env.length > 0 ? hook.env : place.env());
+  try {
+    stub.exec([
+      // It ends with whoever waits for it: one that went on alone would meet the `delete --force` that comes next.
+      prctl(PR.PR_SET_PDEATHSIG, SIGNAL.SIGKILL),
+      dup3(stdin, 0),
+      dup3(stdout, 1),
+      dup3(stdout, 2),
+      tolerate(
+        close_range(3, 0xffffffff, CLOSE_RANGE_CLOEXEC),
+        ["ENOSYS", "EINVAL"],
+        "before 5.9 or 5.11; every descriptor of ours is close-on-exec from birth",
+      ),
+      execve(hook.path, hook.args.length > 0 ? hook.args : [hook.path], env),
+    ]);
+  } catch (error) {
+    if (!(error instanceof SyscallError) || error.syscall !== "execve") throw error;
+    // Not as the cause: it shows the environment, belay's own for some hooks, and what is told ends in logs.
+    throw new CommandError(`exec: ${JSON.stringify(hook.path)}: ${strerror(error.errno)}`);
+  }
 }
 
 /** After a failure: whether it still is a stub or the hook already, it must not go on alone. */

@@ -7,7 +7,11 @@ import { type AnySpec, e2e, until } from "./world.ts";
 /** What a failing hook of a kind is like: exits, is not there, is killed, takes too long. */
 const FAILURES: readonly (readonly [string, AnySpec, RegExp])[] = [
   ["exits with 3", shell("echo said >&2; exit 3"), /hook #0: exit status 3, .*said/],
-  ["does not exist", { path: "/no/such/hook" }, /hook #0: .*\/no\/such\/hook.*no such file/],
+  [
+    "does not exist",
+    { path: "/no/such/hook" },
+    /hook #0: exec: "\/no\/such\/hook": no such file or directory$/,
+  ],
   ["is killed", shell("kill -KILL $$"), /hook #0: signal: (SIGKILL|killed)/],
   [
     "is too slow",
@@ -58,6 +62,21 @@ for (const kind of KINDS.slice(0, 5)) {
     },
   );
 }
+
+e2e("a hook that cannot be executed is told without its environment", async (world) => {
+  for (const kind of KINDS.slice(0, 5)) {
+    const bundle = await bundleWith(world, { [kind]: [{ path: "/no/such" }] }, ["true"], (spec) => {
+      spec.process.env.unshift("SECRET=of the program");
+    });
+    const id = world.id();
+    const env = { SECRET: "of the host" };
+    const options = { env, clearEnv: true };
+    const { code, stderr } = await world.belay(["--debug", "run", "--bundle", bundle, id], options);
+    assertEquals(code, 1);
+    assertStringIncludes(errorIn(stderr), `hook #0: exec: "/no/such": no such file or directory`);
+    assert(!stderr.includes("SECRET"), stderr);
+  }
+});
 
 e2e("a failing poststop hook is told, the next one runs, and delete succeeds", async (world) => {
   const hooks = { poststop: [shell("exit 4"), shell(`touch ${world.dir}/second`)] };
