@@ -4,7 +4,8 @@ import { Meter } from "../meter.ts";
 import { inTurns, makeBundle } from "../rounds.ts";
 import type { BenchWorld, Measurement, Section } from "../section.ts";
 
-const CONTAINER = "bench";
+/** The containers run side by side, and each has the cgroups of its id: no two ids are the same. */
+const idOf = (contestant: number) => `bench-exec-${contestant}`;
 
 async function run({ ours, scratch, rounds }: BenchWorld): Promise<Measurement[]> {
   const [first] = ours;
@@ -16,14 +17,14 @@ async function run({ ours, scratch, rounds }: BenchWorld): Promise<Measurement[]
   const ask = ({ words }: Runtime, ...args: string[]) =>
     meter.run({ words: [...words, ...args], cwd });
   try {
-    for (const runtime of runtimes) {
-      const { status } = ask(runtime, "run", "--detach", CONTAINER);
+    for (const [i, runtime] of runtimes.entries()) {
+      const { status } = ask(runtime, "run", "--detach", idOf(i));
       if (status !== 0) throw new Error(`${runtime.name}: run: exit status ${status}`);
     }
     const rows = await inTurns(
-      runtimes.map((runtime) => ({
+      runtimes.map((runtime, i) => ({
         name: runtime.name,
-        measure: () => ask(runtime, "exec", CONTAINER, "/bin/true"),
+        measure: () => ask(runtime, "exec", idOf(i), "/bin/true"),
       })),
       rounds,
     );
@@ -48,7 +49,7 @@ async function run({ ours, scratch, rounds }: BenchWorld): Promise<Measurement[]
       }),
     }];
   } finally {
-    for (const runtime of runtimes) ask(runtime, "delete", "--force", CONTAINER);
+    for (const [i, runtime] of runtimes.entries()) ask(runtime, "delete", "--force", idOf(i));
   }
 }
 
