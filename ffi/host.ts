@@ -23,11 +23,10 @@ const ACTIONS_SIZE = 80;
 
 /** The carriers of the real world: this thread, and stubs that posix_spawn(3) starts. */
 export class Host implements Carriers {
-  readonly thread: Kernel = new Thread();
   #image: number | undefined;
 
   /** @param root A directory of belay's own, for the stub's file where executing a memfd is forbidden. */
-  constructor(private readonly root: string) {}
+  constructor(private readonly root: string, readonly thread: Kernel = new Thread()) {}
 
   /** @inheritdoc */
   spawn(name: string): Remote {

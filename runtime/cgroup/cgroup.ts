@@ -28,15 +28,6 @@ import { type CgroupJournal, type Forgiving, makeDirectories } from "./make_dire
 import { applySettings, checkSettings } from "./setting.ts";
 import { enableControllers } from "./subtree_control.ts";
 
-export { CgroupError } from "./cgroup_error.ts";
-export { type CgroupWorld, readCgroupWorld } from "./cgroup_mounts.ts";
-export type { CgroupDirectory, CgroupPlan } from "./cgroup_plan.ts";
-export { type CgroupEntry, destroyCgroups } from "./destroy_cgroups.ts";
-export { freezerState, pause, resume } from "./freezer.ts";
-export { enterCalls, intoCall } from "./enter_cgroup.ts";
-export type { CgroupJournal } from "./make_directories.ts";
-export { listProcesses, signalCgroup } from "./processes.ts";
-
 /** The cgroup of one container, in all hierarchies. */
 export class Cgroup {
   /** Where the container's processes are, as it may see it: in its own directories, or in belay's where it has none. */

@@ -10,7 +10,7 @@ import { type OomWatch, watchOom } from "../cgroup/oom_watch.ts";
 import { readStats } from "../cgroup/stats.ts";
 import { seeContainer } from "../container/status.ts";
 import { StateDir } from "../state/state_dir.ts";
-import { hostCarriers } from "./host_carriers.ts";
+import { hostThread } from "./host_thread.ts";
 
 /** The longest that setTimeout takes, in milliseconds. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -20,7 +20,7 @@ const LONGEST_MS = 2 ** 31 - 1;
  * has ended; and a line when it runs out of memory.
  */
 export const run: Run = async ({ globals, flags, args }) => {
-  const { thread } = hostCarriers(globals);
+  const thread = hostThread();
   const interval = readInterval(flags.string("interval") ?? "");
   const id = containerId(args[0] ?? "");
   using dir = StateDir.expect(thread, globals.root, id);

@@ -4,9 +4,9 @@ import { containerId } from "../cli/container_id.ts";
 import { parseSignal, SIGNAL } from "../../ffi/abi/signals.ts";
 import { thaw } from "../container/frozen.ts";
 import { seeContainer } from "../container/status.ts";
-import { signalCgroup } from "../cgroup/cgroup.ts";
+import { signalCgroup } from "../cgroup/processes.ts";
 import { StateDir } from "../state/state_dir.ts";
-import { hostCarriers } from "./host_carriers.ts";
+import { hostThread } from "./host_thread.ts";
 
 /**
  * `belay kill`: signals the container's first process by its pidfd, or with `--all` every process in its cgroups.
@@ -14,7 +14,7 @@ import { hostCarriers } from "./host_carriers.ts";
  * the look and the signal is not.
  */
 export const run: Run = ({ globals, flags, args }) => {
-  const { thread } = hostCarriers(globals);
+  const thread = hostThread();
   const [id = "", name = "SIGTERM"] = args;
   const signal = parseSignal(name);
   if (signal === undefined) {

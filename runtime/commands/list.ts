@@ -4,7 +4,7 @@ import { type OciState, ociState } from "../container/oci_state.ts";
 import { frozen } from "../container/frozen.ts";
 import { seeContainer } from "../container/status.ts";
 import { StateDir } from "../state/state_dir.ts";
-import { hostCarriers } from "./host_carriers.ts";
+import { hostThread } from "./host_thread.ts";
 
 const COLUMNS = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"] as const;
 /** runc's table (Go's tabwriter): columns at least 12 wide, with three spaces between them. */
@@ -22,7 +22,7 @@ export const run: Run = (invocation) => {
 };
 
 function listStates({ globals }: Invocation): OciState[] {
-  const { thread } = hostCarriers(globals);
+  const thread = hostThread();
   return StateDir.list(thread, globals.root).flatMap((id) => {
     using dir = StateDir.open(thread, globals.root, id);
     if (dir === undefined) return []; // deleted since the directory was read

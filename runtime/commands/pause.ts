@@ -1,6 +1,6 @@
 import type { Run } from "../cli/command.ts";
 import { CommandError } from "../cli/command_error.ts";
-import { pause } from "../cgroup/cgroup.ts";
+import { pause } from "../cgroup/freezer.ts";
 import { withContainer } from "./with_container.ts";
 
 /** `belay pause`: stops every process of a container where it is, by the freezer of its cgroup. */

@@ -3,19 +3,19 @@ import type { Run } from "../cli/command.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { containerId } from "../cli/container_id.ts";
 import { writeStdout } from "../cli/write_stdout.ts";
-import { listProcesses } from "../cgroup/cgroup.ts";
+import { listProcesses } from "../cgroup/processes.ts";
 import { freezerOf } from "../cgroup/freezer.ts";
 import { linesOf } from "../process/ps_table.ts";
 import { StateDir } from "../state/state_dir.ts";
 import type { StateFile } from "../state/state_file.ts";
-import { hostCarriers } from "./host_carriers.ts";
+import { hostThread } from "./host_thread.ts";
 
 /**
  * `belay ps`: the processes of a container, as the host numbers them. What they are is the host's ps(1) that tells,
  * with whatever options are given (default: -ef); of its lines those of the container are printed.
  */
 export const run: Run = async ({ globals, flags, args }) => {
-  const { thread } = hostCarriers(globals);
+  const thread = hostThread();
   const [id = "", ...options] = args;
   const dir = StateDir.expect(thread, globals.root, containerId(id));
   using _dir = dir; // named twice: see tests/unit/build_using_test.ts

@@ -1,6 +1,6 @@
 import type { Run } from "../cli/command.ts";
 import { CommandError } from "../cli/command_error.ts";
-import { resume } from "../cgroup/cgroup.ts";
+import { resume } from "../cgroup/freezer.ts";
 import { withContainer } from "./with_container.ts";
 
 /** `belay resume`: lets a paused container go on. */

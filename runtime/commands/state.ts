@@ -5,11 +5,11 @@ import { ociState } from "../container/oci_state.ts";
 import { seeContainer } from "../container/status.ts";
 import { StateDir } from "../state/state_dir.ts";
 import { frozen } from "../container/frozen.ts";
-import { hostCarriers } from "./host_carriers.ts";
+import { hostThread } from "./host_thread.ts";
 
 /** `belay state`: the container's state as JSON. */
 export const run: Run = ({ globals, args }) => {
-  const { thread } = hostCarriers(globals);
+  const thread = hostThread();
   const id = containerId(args[0] ?? "");
   using dir = StateDir.expect(thread, globals.root, id);
   const state = dir.read();

@@ -1,7 +1,7 @@
 import type { Run } from "../cli/command.ts";
 import type { Kernel } from "../../ffi/kernel.ts";
 import { CommandError } from "../cli/command_error.ts";
-import type { CgroupDirectory } from "../cgroup/cgroup.ts";
+import type { CgroupDirectory } from "../cgroup/cgroup_plan.ts";
 import type { LinuxResources } from "../spec/types.ts";
 import type { UnitState } from "../systemd/unit_entry.ts";
 import { updateCgroup } from "../cgroup/update_cgroup.ts";

@@ -6,7 +6,7 @@ import { frozen } from "../container/frozen.ts";
 import { seeContainer, type Seen } from "../container/status.ts";
 import { StateDir } from "../state/state_dir.ts";
 import type { StateFile } from "../state/state_file.ts";
-import { hostCarriers } from "./host_carriers.ts";
+import { hostThread } from "./host_thread.ts";
 
 /** A container as a command that changes it finds it. */
 export interface Found extends Seen {
@@ -23,7 +23,7 @@ export async function withContainer(
   { globals, args }: Invocation,
   work: (found: Found) => number | Promise<number>,
 ): Promise<number> {
-  const { thread } = hostCarriers(globals);
+  const thread = hostThread();
   using dir = StateDir.expect(thread, globals.root, containerId(args[0] ?? ""));
   if (!dir.lockOrGone()) throw new CommandError("container does not exist");
   const state = dir.read();

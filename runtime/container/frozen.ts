@@ -1,5 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import { freezerState } from "../cgroup/cgroup.ts";
+import { freezerState } from "../cgroup/freezer.ts";
 import { setFrozen } from "../cgroup/freezer.ts";
 import type { StateFile } from "../state/state_file.ts";
 

@@ -5,16 +5,11 @@ import { CLONE } from "../../ffi/abi/process_flags.ts";
 import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { close, openat } from "../../ffi/syscalls/file.ts";
-import {
-  Cgroup,
-  type CgroupEntry,
-  type CgroupWorld,
-  destroyCgroups,
-  enterCalls,
-  intoCall,
-  readCgroupWorld,
-  signalCgroup,
-} from "../../runtime/cgroup/cgroup.ts";
+import { Cgroup } from "../../runtime/cgroup/cgroup.ts";
+import { type CgroupWorld, readCgroupWorld } from "../../runtime/cgroup/cgroup_mounts.ts";
+import { type CgroupEntry, destroyCgroups } from "../../runtime/cgroup/destroy_cgroups.ts";
+import { enterCalls, intoCall } from "../../runtime/cgroup/enter_cgroup.ts";
+import { signalCgroup } from "../../runtime/cgroup/processes.ts";
 import { parseSpec } from "../../runtime/spec/parse_spec.ts";
 import { defaultSpec } from "../../runtime/spec/default_spec.ts";
 import { host, thread } from "../ffi_world.ts";

@@ -5,14 +5,12 @@ import type { Remote } from "../../ffi/remote.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
 import { CLONE } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
-import {
-  CgroupError,
-  destroyCgroups,
-  enterCalls,
-  freezerState,
-  readCgroupWorld,
-  signalCgroup,
-} from "../../runtime/cgroup/cgroup.ts";
+import { CgroupError } from "../../runtime/cgroup/cgroup_error.ts";
+import { readCgroupWorld } from "../../runtime/cgroup/cgroup_mounts.ts";
+import { destroyCgroups } from "../../runtime/cgroup/destroy_cgroups.ts";
+import { enterCalls } from "../../runtime/cgroup/enter_cgroup.ts";
+import { freezerState } from "../../runtime/cgroup/freezer.ts";
+import { signalCgroup } from "../../runtime/cgroup/processes.ts";
 import { setFrozen } from "../../runtime/cgroup/freezer.ts";
 import { host, thread } from "../ffi_world.ts";
 import { notRoot, type Obstacle, testUnless } from "../skip.ts";

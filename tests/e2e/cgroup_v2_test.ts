@@ -6,13 +6,10 @@ import { CLONE } from "../../ffi/abi/process_flags.ts";
 import { AT_FDCWD, O, S_IF } from "../../ffi/abi/file_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { makedev, mknodat, unlinkat } from "../../ffi/syscalls/file.ts";
-import {
-  type Cgroup,
-  type CgroupWorld,
-  freezerState,
-  readCgroupWorld,
-  signalCgroup,
-} from "../../runtime/cgroup/cgroup.ts";
+import type { Cgroup } from "../../runtime/cgroup/cgroup.ts";
+import { type CgroupWorld, readCgroupWorld } from "../../runtime/cgroup/cgroup_mounts.ts";
+import { freezerState } from "../../runtime/cgroup/freezer.ts";
+import { signalCgroup } from "../../runtime/cgroup/processes.ts";
 import { setFrozen } from "../../runtime/cgroup/freezer.ts";
 import { thread } from "../ffi_world.ts";
 import { notRoot, type Obstacle, testUnless } from "../skip.ts";

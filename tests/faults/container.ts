@@ -6,7 +6,7 @@ import { Host } from "../../ffi/host.ts";
 import { reopen } from "../../ffi/identity.ts";
 import { unobserved } from "../../ffi/observer.ts";
 import type { Pidfd } from "../../ffi/pidfd.ts";
-import { listProcesses } from "../../runtime/cgroup/cgroup.ts";
+import { listProcesses } from "../../runtime/cgroup/processes.ts";
 import { frozen } from "../../runtime/container/frozen.ts";
 import { seeContainer, type Status } from "../../runtime/container/status.ts";
 import { defaultSpec } from "../../runtime/spec/default_spec.ts";

@@ -1,10 +1,8 @@
 // Machines for tests of runtime/cgroup/: what they have, and their kernels.
-import {
-  Cgroup,
-  type CgroupEntry,
-  type CgroupPlan,
-  type CgroupWorld,
-} from "../../runtime/cgroup/cgroup.ts";
+import { Cgroup } from "../../runtime/cgroup/cgroup.ts";
+import type { CgroupWorld } from "../../runtime/cgroup/cgroup_mounts.ts";
+import type { CgroupPlan } from "../../runtime/cgroup/cgroup_plan.ts";
+import type { CgroupEntry } from "../../runtime/cgroup/destroy_cgroups.ts";
 import { defaultSpec } from "../../runtime/spec/default_spec.ts";
 import { parseSpec } from "../../runtime/spec/parse_spec.ts";
 import { FakeKernel } from "./cgroup_fake_kernel.ts";

@@ -1,14 +1,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
-import {
-  Cgroup,
-  CgroupError,
-  type CgroupWorld,
-  destroyCgroups,
-  enterCalls,
-  intoCall,
-  signalCgroup,
-} from "../../runtime/cgroup/cgroup.ts";
+import { Cgroup } from "../../runtime/cgroup/cgroup.ts";
+import { CgroupError } from "../../runtime/cgroup/cgroup_error.ts";
+import type { CgroupWorld } from "../../runtime/cgroup/cgroup_mounts.ts";
+import { destroyCgroups } from "../../runtime/cgroup/destroy_cgroups.ts";
+import { enterCalls, intoCall } from "../../runtime/cgroup/enter_cgroup.ts";
+import { signalCgroup } from "../../runtime/cgroup/processes.ts";
 import type { FakeKernel } from "./cgroup_fake_kernel.ts";
 import { fakeV1, fakeV2, Journal, LIMITS, NAMES, plan, V1, V2 } from "./cgroup_fake_world.ts";
 

@@ -1,5 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { Cgroup, CgroupError, freezerState, signalCgroup } from "../../runtime/cgroup/cgroup.ts";
+import { Cgroup } from "../../runtime/cgroup/cgroup.ts";
+import { CgroupError } from "../../runtime/cgroup/cgroup_error.ts";
+import { freezerState } from "../../runtime/cgroup/freezer.ts";
+import { signalCgroup } from "../../runtime/cgroup/processes.ts";
 import { fakeV1, fakeV2, Journal, plan, V1, V2 } from "./cgroup_fake_world.ts";
 
 Deno.test("signalCgroup() kills all at once when there is cgroup.kill", () => {

@@ -1,6 +1,6 @@
 // updateCgroup() on cgroup file systems in memory: all of an update, or nothing.
 import { assertEquals, assertThrows } from "@std/assert";
-import { CgroupError } from "../../runtime/cgroup/cgroup.ts";
+import { CgroupError } from "../../runtime/cgroup/cgroup_error.ts";
 import { updateCgroup } from "../../runtime/cgroup/update_cgroup.ts";
 import { RESOURCES } from "../../runtime/spec/resources_schema.ts";
 import { ValidationError } from "../../runtime/spec/validation_error.ts";

@@ -2,11 +2,11 @@ import type { Run } from "../../cli/command.ts";
 import { CommandError } from "../../cli/command_error.ts";
 import { writeStdout } from "../../cli/write_stdout.ts";
 import { identifyNetns } from "../../netns/identify_netns.ts";
-import { hostCarriers } from "../host_carriers.ts";
+import { hostThread } from "../host_thread.ts";
 
 /** `belay netns identify`: which names the network namespace of a process has. */
-export const run: Run = ({ globals, flags, args: [pid] }) => {
-  const { thread } = hostCarriers(globals);
+export const run: Run = ({ flags, args: [pid] }) => {
+  const thread = hostThread();
   const identified = identifyNetns(thread, pid === undefined ? Deno.pid : processNumber(pid));
   writeStdout(
     flags.bool("json")

@@ -1,11 +1,11 @@
 import type { Run } from "../../cli/command.ts";
 import { writeStdout } from "../../cli/write_stdout.ts";
 import { type Repair, repairNetns } from "../../netns/repair_netns.ts";
-import { hostCarriers } from "../host_carriers.ts";
+import { hostThread } from "../host_thread.ts";
 
 /** `belay netns repair`: takes away names that interrupted commands left without a namespace. */
-export const run: Run = ({ globals, flags }) => {
-  const { thread } = hostCarriers(globals);
+export const run: Run = ({ flags }) => {
+  const thread = hostThread();
   const repairs = repairNetns(thread, new Date(), flags.bool("force"));
   writeStdout(
     flags.bool("json") ? `${JSON.stringify(repairs)}\n` : repairs.map(line).join(""),
