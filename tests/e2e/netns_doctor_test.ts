@@ -2,7 +2,7 @@
 //
 // What is to be ended is made in namespaces of its own, process numbers too: doctor sees nothing else there. Where that
 // cannot be, the one case that is the test's own is treated by doctor's code in this process.
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { Remote } from "../../ffi/remote.ts";
 import { Struct } from "../../ffi/call.ts";
 import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
@@ -17,6 +17,7 @@ import type { Finding, FindingKind } from "../../runtime/netns/doctor/finding.ts
 import { host, withStub } from "../ffi_world.ts";
 import { noFile, noProgram } from "../skip.ts";
 import { held, HOLDS } from "./netns_holders.ts";
+import { OtherUser } from "./other_user.ts";
 import { Terminal } from "./tmux.ts";
 import { belayPath, e2e, until, type World } from "./world.ts";
 
@@ -192,19 +193,53 @@ e2e(
   noTun,
 );
 
+e2e("netns doctor leaves a TAP alone that a process took while doctor asked", async () => {
+  let spare = -1;
+  const holder = (stub: Remote) => {
+    spare = openTun(stub);
+    return tapHolder(stub);
+  };
+  await held(holder, "", ({ inode, fd, stub }) => {
+    stub.call(close(fd ?? -1));
+    using examination = examine(host, new Set<FindingKind>(["tap"]), false);
+    const found = examination.cases.find(({ finding }) => finding.netns === inode);
+    attach(stub, spare);
+    assertThrows(() => found?.cure(), Error, "a process has tap7 by now");
+    return Promise.resolve();
+  });
+}, noTun);
+
 /** Has a persistent TAP, and a descriptor of its namespace. */
 function tapHolder(stub: Remote): number {
   HOLDS.nsfs(stub, "");
-  const tun = stub.call(openat(AT_FDCWD, "/dev/net/tun", O.O_RDWR));
+  const tun = openTun(stub);
+  attach(stub, tun);
+  stub.call(ioctl(tun, TUNSETPERSIST, 1));
+  return tun;
+}
+
+/** Whatever is attached to it will be in the namespace that the stub is in now. */
+function openTun(stub: Remote): number {
+  return stub.call(openat(AT_FDCWD, "/dev/net/tun", O.O_RDWR));
+}
+
+/** Makes the TAP tap7, or attaches to it. */
+function attach(stub: Remote, tun: number): void {
   const name = new Uint8Array(40);
   name.set(new TextEncoder().encode("tap7"));
   const request = new Struct(40, [
     ...Array.from({ length: 4 }, (_, i) => [i, 1, name[i] ?? 0] as const),
     [16, 2, IFF_TAP | IFF_NO_PI],
   ]);
-  stub.batch([ioctl(tun, TUNSETIFF, request), ioctl(tun, TUNSETPERSIST, 1)]);
-  return tun;
+  stub.call(ioctl(tun, TUNSETIFF, request));
 }
+
+e2e("netns doctor looks at what it may and tells the rest when it is not root's", async (world) => {
+  const user = new OtherUser(world);
+  const { code, stdout, stderr } = await user.belay(["netns", "doctor", "--only=veth"]);
+  assertEquals([code, stdout], [0, "nothing was left behind\n"], stderr);
+  assertMatch(stderr, /not seen: what is inside of \d+ network namespaces/);
+});
 
 e2e("netns doctor proves by nsid that a veth's other end is nowhere", async (world) => {
   await withStub(async (stub) => {

@@ -37,7 +37,7 @@ export function examineLinks(visits: Visits, inode: number, taps: Taps): Case[] 
       ...links.flatMap((link) =>
         qdiscs.filter((each) =>
           each.link === link.index && (each.kind === "ingress" || each.kind === "clsact")
-        ).flatMap(({ kind }) => filters(visits, inode, socket, links, link, kind as IngressKind))
+        ).flatMap(({ kind }) => filters(visits, inode, socket, link, kind as IngressKind))
       ),
     ];
   });
@@ -56,7 +56,10 @@ function tap(visits: Visits, inode: number, link: Link, taps: Taps): Case[] {
       what: `${link.name} is a persistent tun or TAP device that no process has`,
       remedy: `delete ${link.name}`,
     },
-    cure: () => removeLink(visits, inode, link),
+    cure: () =>
+      removeLink(visits, inode, link, (now) => {
+        if (carrierOf(now)) throw new Error(`a process has ${link.name} by now`);
+      }),
   }];
 }
 
@@ -84,16 +87,11 @@ function filters(
   visits: Visits,
   inode: number,
   socket: NetlinkSocket,
-  links: readonly Link[],
   { index, name }: Link,
   qdisc: IngressKind,
 ): Case[] {
-  const dead = ({ redirectsTo }: Filter) =>
-    redirectsTo !== undefined && !links.some((each) => each.index === redirectsTo);
-  const all = socket.dump(getFilters(index)).map(parseFilter);
-  const preferences = new Set(
-    all.filter((each) => isFilter(each) && dead(each)).map(({ preference }) => preference),
-  );
+  const dead = filtersOf(socket, index).filter((each) => each.dead);
+  const preferences = new Set(dead.map(({ preference }) => preference));
   return [...preferences].map((preference): Case => ({
     finding: {
       ...{ kind: "filter", netns: inode, link: name, certain: true },
@@ -101,36 +99,48 @@ function filters(
         `is gone: ${name} is deaf`,
       remedy: "delete the filter, and its qdisc when it was the last one there",
     },
-    cure: () => removeFilter(visits, inode, { index, name, preference, qdisc, dead }),
+    cure: () =>
+      visits.inside(inode, (socket) => removeFilter(socket, { index, name }, preference, qdisc)),
   }));
 }
 
+/** Deletes the dead filters of one preference, if they still are. @throws Error when others share it */
 function removeFilter(
-  visits: Visits,
-  inode: number,
-  { index, name, preference, qdisc, dead }: {
-    readonly index: number;
-    readonly name: string;
-    readonly preference: number;
-    readonly qdisc: IngressKind;
-    readonly dead: (filter: Filter) => boolean;
-  },
+  socket: NetlinkSocket,
+  { index, name }: Pick<Link, "index" | "name">,
+  preference: number,
+  qdisc: IngressKind,
 ): string {
-  return visits.inside(inode, (socket) => {
-    const all = socket.dump(getFilters(index)).map(parseFilter).filter(isFilter);
-    const ours = all.filter((each) => each.preference === preference);
-    if (!ours.some(dead)) return GONE;
-    if (!ours.every(dead)) {
-      throw new Error(`other filters on ${name} have preference ${preference}, too`);
-    }
-    // In one call, where it can be: what is ended in the middle must not leave half of it.
-    if (qdisc === "ingress" && all.every(dead)) {
-      socket.do(deleteIngress(index, qdisc));
-      return `deleted the filter and the ${qdisc} qdisc from ${name}`;
-    }
-    socket.do(deleteFilters(index, preference));
-    return `deleted the filter from ${name}`;
-  });
+  const all = filtersOf(socket, index);
+  const ours = all.filter((each) => each.preference === preference);
+  if (!ours.some(({ dead }) => dead)) return GONE;
+  if (!ours.every(({ dead }) => dead)) {
+    throw new Error(`other filters on ${name} have preference ${preference}, too`);
+  }
+  // In one call, where it can be: what is ended in the middle must not leave half of it.
+  if (qdisc === "ingress" && all.every(({ dead }) => dead)) {
+    socket.do(deleteIngress(index, qdisc));
+    return `deleted the filter and the ${qdisc} qdisc from ${name}`;
+  }
+  socket.do(deleteFilters(index, preference));
+  return `deleted the filter from ${name}`;
+}
+
+/** What hangs on a link's ingress qdisc, and whether it sends packets to a link that is gone. */
+export function filtersOf(
+  socket: Pick<NetlinkSocket, "dump">,
+  link: number,
+): (Filter & { readonly dead: boolean })[] {
+  const found = socket.dump(getFilters(link)).map(parseFilter).filter(isFilter);
+  if (found.every(({ redirectsTo }) => redirectsTo === undefined)) {
+    return found.map((each) => ({ ...each, dead: false }));
+  }
+  // After the filters: a link that came meanwhile may be the one that a filter was made for.
+  const links = new Set(socket.dump(getLinks()).map((each) => parseLink(each).index));
+  return found.map((each) => ({
+    ...each,
+    dead: each.redirectsTo !== undefined && !links.has(each.redirectsTo),
+  }));
 }
 
 /** Not one of u32's tables, which the kernel lists among the filters: those have no number in their table. */
@@ -138,11 +148,18 @@ function isFilter({ kind, handle }: Filter): boolean {
   return handle !== 0 && (kind !== "u32" || (handle & 0xfff) !== 0);
 }
 
-function removeLink(visits: Visits, inode: number, { index, name }: Link): string {
+/** Deletes a link. @param check Throws when it is no longer what was found. */
+function removeLink(
+  visits: Visits,
+  inode: number,
+  { index, name }: Link,
+  check: (now: NetlinkMessage) => void = () => {},
+): string {
   return visits.inside(inode, (socket) => {
     try {
-      const now = parseLink(socket.ask(getLink(index)));
-      if (now.name !== name) return GONE; // another link has its number, or it has another name
+      const now = socket.ask(getLink(index));
+      if (parseLink(now).name !== name) return GONE; // another has its number, or it has another name
+      check(now);
       socket.do(deleteLink(index));
       return `deleted ${name}`;
     } catch (error) {

@@ -1,3 +1,4 @@
+import { attempt } from "../../../ffi/call.ts";
 import type { Kernel } from "../../../ffi/kernel.ts";
 import type { Carriers, Remote } from "../../../ffi/remote.ts";
 import { CLONE } from "../../../ffi/abi/process_flags.ts";
@@ -37,7 +38,14 @@ export class Visits implements Disposable {
     }
     try {
       const [there = -1] = this.#stub.give([opened.fd]);
-      this.#there.set(netns.inode, there);
+      const entered = this.#stub.call(attempt(setns(there, CLONE.CLONE_NEWNET)));
+      if (!(entered instanceof Error)) this.#there.set(netns.inode, there);
+      // It can be held, but not entered without CAP_SYS_ADMIN over it; as it is for whoever is not root.
+      else if (!entered.is("EPERM")) throw entered;
+      else {
+        this.closed++;
+        this.#stub.call(close(there));
+      }
     } finally {
       thread.call(close(opened.fd));
     }
