@@ -9,6 +9,8 @@ import {
   threadProgram,
 } from "../../ffi/task_iterators.ts";
 import { protocolName, socketsOf } from "../../runtime/netns/discover/holder.ts";
+import { Netns } from "../../runtime/netns/discover/discover.ts";
+import { heldBy } from "../../runtime/netns/list/table.ts";
 import { changes } from "../../runtime/netns/list/watch.ts";
 
 /** A BTF of these types, each given as its words, with names by their offsets. */
@@ -133,4 +135,17 @@ Deno.test("changes() tells what came, went, and is held by others", () => {
   const before = new Map([[1, "a"], [2, "b"], [3, "c"]]);
   const now = new Map([[1, "a"], [2, "x"], [4, "d"]]);
   assertEquals(changes(before, now), ["~ 2   x", "+ 4   d", "- 3   c"]);
+});
+
+Deno.test("heldBy() shows control characters when a process has some in its name", () => {
+  const netns = new Netns(7);
+  const comm = "\x1b[2J\nroot";
+  netns.threads.push({ pid: 5, tid: 5, netns: 7, owner: 0, mountNamespace: 0, comm });
+  const text = "process \\x1b[2J\\x0aroot (5)";
+  assertEquals(heldBy(netns, { comm: () => comm }), text);
+  netns.descriptors.push({ kind: "nsfs", pid: 5, tid: 5, fd: 3 });
+  assertEquals(
+    heldBy(netns, { comm: () => comm }),
+    `${text}; descriptor fd 3 of ${text.slice("process ".length)}`,
+  );
 });

@@ -1,5 +1,6 @@
 import type { Run } from "../../cli/command.ts";
 import { describeError } from "../../cli/describe_error.ts";
+import { printable } from "../../cli/printable.ts";
 import { writeStdout } from "../../cli/write_stdout.ts";
 import { examine } from "../../netns/doctor/examine.ts";
 import { type Case, type Finding, FINDING_KINDS } from "../../netns/doctor/finding.ts";
@@ -25,7 +26,7 @@ export const run: Run = ({ globals, flags, log }) => {
     if (!json) writeStdout(text(each.finding));
     if (!fix) return { finding: each.finding, outcome: undefined };
     const outcome = treat(each, yes, ask);
-    if (!json) writeStdout(`  ${outcome.done ?? `left: ${outcome.left}`}\n`);
+    if (!json) writeStdout(`  ${printable(outcome.done ?? `left: ${outcome.left}`)}\n`);
     return { finding: each.finding, outcome };
   });
   if (json) {
@@ -40,8 +41,8 @@ function text({ kind, netns, what, certain, remedy }: Finding): string {
   const where = netns === null ? "" : ` net:[${netns}]`;
   const doubt = remedy === null
     ? ""
-    : `  ${certain ? "remedy" : "if nobody wants it"}: ${remedy}\n`;
-  return `${kind}${where}: ${what}\n${doubt}`;
+    : `  ${certain ? "remedy" : "if nobody wants it"}: ${printable(remedy)}\n`;
+  return `${kind}${where}: ${printable(what)}\n${doubt}`;
 }
 
 /** Does what is certainly right, and the rest when somebody says so. */
@@ -54,7 +55,7 @@ function treat(
   if (remedy === null) return { left: "there is nothing that doctor could do about it" };
   if (!certain && !yes) {
     if (ask === undefined) return { left: "it may be wanted; --yes does it" };
-    if (!ask(`  ${remedy}?`)) return { left: "as you wish" };
+    if (!ask(`  ${printable(remedy)}?`)) return { left: "as you wish" };
   }
   try {
     return { done: cure() };

@@ -1,5 +1,6 @@
 import type { Run } from "../../cli/command.ts";
 import { CommandError } from "../../cli/command_error.ts";
+import { printable } from "../../cli/printable.ts";
 import { writeStdout } from "../../cli/write_stdout.ts";
 import { identifyNetns } from "../../netns/identify_netns.ts";
 import { hostThread } from "../host_thread.ts";
@@ -11,7 +12,7 @@ export const run: Run = ({ flags, args: [pid] }) => {
   writeStdout(
     flags.bool("json")
       ? `${JSON.stringify(identified)}\n`
-      : identified.names.map((name) => `${name}\n`).join(""),
+      : identified.names.map((name) => `${printable(name)}\n`).join(""),
   );
   return 0;
 };

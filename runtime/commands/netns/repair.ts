@@ -1,4 +1,5 @@
 import type { Run } from "../../cli/command.ts";
+import { printable } from "../../cli/printable.ts";
 import { writeStdout } from "../../cli/write_stdout.ts";
 import { type Repair, repairNetns } from "../../netns/repair_netns.ts";
 import { hostThread } from "../host_thread.ts";
@@ -14,5 +15,5 @@ export const run: Run = ({ flags }) => {
 };
 
 function line({ name, problem, repaired, why }: Repair): string {
-  return `${name}: ${problem}: ${repaired ? "removed" : `left alone: ${why}`}\n`;
+  return `${printable(name)}: ${problem}: ${repaired ? "removed" : `left alone: ${why}`}\n`;
 }

@@ -78,7 +78,9 @@ export function discover(kernel: Kernel, self: number, way: Way, useCache: boole
   const { mounts, unseen } = seeMounts(kernel, seen.threads);
   for (const mount of mounts) at(mount.netns, 0).mounts.push(mount);
   for (const piece of seen.files) sort(piece, self, seen.numberOf, at);
-  const comm = (pid: number) => first.get(pid)?.comm ?? "?";
+  // A process whose first thread has ended is called by the name of another one that is there.
+  const others = new Map(seen.threads.map((thread) => [thread.pid, thread]));
+  const comm = (pid: number) => (first.get(pid) ?? others.get(pid))?.comm ?? "?";
   return { namespaces: found, comm, unseen: [...seen.unseen, ...unseen], by };
 }
 

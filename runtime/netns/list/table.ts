@@ -1,3 +1,4 @@
+import { printable } from "../../cli/printable.ts";
 import type { Discovery, Netns } from "../discover/discover.ts";
 import { socketsOf } from "../discover/holder.ts";
 import type { Survey, Surveyed } from "./survey.ts";
@@ -27,12 +28,16 @@ export function netnsTable({ namespaces, discovery, own }: Survey, long: boolean
 
 function linksText({ links }: Surveyed): string {
   if (links === undefined) return "?";
-  return links.slice(0, NAMED).join(" ") +
+  return printable(links.slice(0, NAMED).join(" ")) +
     (links.length > NAMED ? ` +${links.length - NAMED}` : "");
 }
 
 /** Who holds a namespace, in one line. */
-export function heldBy(netns: Netns, { comm }: Discovery): string {
+export function heldBy(netns: Netns, discovery: Pick<Discovery, "comm">): string {
+  return printable(holdersText(netns, discovery));
+}
+
+function holdersText(netns: Netns, { comm }: Pick<Discovery, "comm">): string {
   const [first] = netns.threads;
   const others = netns.mounts.length + netns.descriptors.length + netns.sockets.length;
   if (

@@ -1,3 +1,4 @@
+import { printable } from "../../cli/printable.ts";
 import type { Survey, Surveyed } from "./survey.ts";
 import { heldBy } from "./table.ts";
 
@@ -64,6 +65,6 @@ function leaf(each: Surveyed, { own, discovery }: Survey): string {
   const { inode } = each.netns;
   const links = each.links === undefined || each.links.length === 0
     ? ""
-    : `${each.links.join(" ")}: `;
+    : `${printable(each.links.join(" "))}: `;
   return `net:[${inode}]${inode === own ? " *" : ""}  ${links}${heldBy(each.netns, discovery)}`;
 }
