@@ -6,10 +6,11 @@
 import { attempt, type Call, call, Struct } from "./call.ts";
 import type { Kernel } from "./kernel.ts";
 import { Pidfd } from "./pidfd.ts";
-import { exitStatus } from "./exit_status.ts";
+import { exitStatus, PIDFD_INFO_LAYOUT } from "./exit_status.ts";
 import { identify } from "./identity.ts";
 import type { Carriers } from "./remote.ts";
 import { close, fstatfs, getdents64, ioctl, openat, read, readlinkat } from "./syscalls/file.ts";
+import { capget } from "./syscalls/credentials.ts";
 import { getpid, waitid } from "./syscalls/process.ts";
 import { named } from "./show.ts";
 import { AT_FDCWD, FS_MAGIC, O } from "./abi/file_flags.ts";
@@ -96,7 +97,7 @@ export function tellsNamespaces(kernel: Kernel): Finding {
 /** Whether a pidfd tells about its process. */
 export function tellsInfo(kernel: Kernel): Finding {
   return aboutSelf(kernel, (self) => {
-    const info = new Struct(80, [[0, 8, PIDFD_INFO.PIDFD_INFO_PID]], true);
+    const info = new Struct(PIDFD_INFO_LAYOUT.size, [[0, 8, PIDFD_INFO.PIDFD_INFO_PID]], true);
     const request = named(PIDFD.PIDFD_GET_INFO, PIDFD);
     return found(!(kernel.call(attempt(ioctl(self.fd, request, info))) instanceof SyscallError));
   });
@@ -131,6 +132,9 @@ export function startsStub(carriers: Carriers): { starts: Finding; memfd: Findin
   }
 }
 
+/** linux/capability.h; CAP_SYS_ADMIN stands for CAP_BPF, too. */
+const [CAP_SYS_ADMIN, CAP_BPF] = [1n << 21n, 1n << 39n];
+
 const BPF_PROG_QUERY = 16;
 const BPF_TCX_INGRESS = 46;
 const LOOPBACK = 1;
@@ -141,6 +145,19 @@ export function hasTcx(kernel: Kernel): Finding {
   const result: unknown = kernel.call(attempt(call("bpf", BPF_PROG_QUERY, attr, attr.size)));
   if (isSyscallError(result, "EPERM")) return found(undefined, "asking needs CAP_NET_ADMIN");
   return found(!(result instanceof SyscallError));
+}
+
+/**
+ * Whether the kernel tells what its iterators' programs must know (CONFIG_DEBUG_INFO_BTF), to whoever may load them. Only
+ * loading one would be proof.
+ */
+export function describesTypes(kernel: Kernel): Finding {
+  const fd = kernel.call(attempt(openat(AT_FDCWD, "/sys/kernel/btf/vmlinux", O.O_RDONLY)));
+  if (fd instanceof SyscallError) return found(false, "there is no /sys/kernel/btf/vmlinux");
+  kernel.call(close(fd));
+  const { effective } = kernel.call(capget());
+  const loads = (effective & (CAP_BPF | CAP_SYS_ADMIN)) !== 0n;
+  return loads ? found(true) : found(undefined, "asking needs CAP_BPF and CAP_PERFMON");
 }
 
 /** A namespace type: whether /proc/self/ns has it. */

@@ -50,6 +50,20 @@ const ns = (entry: string) => ({ kernel }: World) => probe.hasNamespace(kernel, 
 
 const FEATURES: readonly Entry[] = [
   [
+    "open_tree, move_mount",
+    "5.2",
+    "mounts by descriptor",
+    "required",
+    ({ kernel }) => probe.knows(kernel, effect("move_mount", NO_FD, "", NO_FD, "", 0xffffffff)),
+  ],
+  [
+    "fsopen, fsmount",
+    "5.2",
+    "file systems that are mounted nowhere yet",
+    "required",
+    ({ kernel }) => probe.knows(kernel, call("fsmount", NO_FD, 0xffffffff, 0)),
+  ],
+  [
     "clone3",
     "5.3",
     "a child in new namespaces, held from birth",
@@ -70,20 +84,6 @@ const FEATURES: readonly Entry[] = [
     "required",
     ({ kernel }) => probe.waitsByPidfd(kernel),
   ],
-  [
-    "open_tree, move_mount",
-    "5.2",
-    "mounts by descriptor",
-    "required",
-    ({ kernel }) => probe.knows(kernel, effect("move_mount", NO_FD, "", NO_FD, "", 0xffffffff)),
-  ],
-  [
-    "fsopen, fsmount",
-    "5.2",
-    "file systems that are mounted nowhere yet",
-    "required",
-    ({ kernel }) => probe.knows(kernel, call("fsmount", NO_FD, 0xffffffff, 0)),
-  ],
   ["openat2", "5.6", "paths that cannot leave the rootfs", "required", ({ kernel }) =>
     probe.knows(
       kernel,
@@ -102,6 +102,13 @@ const FEATURES: readonly Entry[] = [
     "the oldest kernel that belay supports",
     "required",
     ({ kernel }) => probe.knows(kernel, faccessat2(AT_FDCWD, "/", 0, AT.AT_EACCESS)),
+  ],
+  [
+    "BPF iterators",
+    "5.8",
+    "who holds a network namespace, in two walks",
+    "used",
+    ({ kernel }) => probe.describesTypes(kernel),
   ],
   [
     "close_range",
@@ -207,7 +214,7 @@ const FEATURES: readonly Entry[] = [
   [
     "security modules",
     "2.6",
-    "apparmorProfile, selinuxLabel (not used yet)",
+    "apparmorProfile, selinuxLabel",
     "used",
     ({ kernel }) => {
       const modules = probe.readSmall(kernel, "/sys/kernel/security/lsm");

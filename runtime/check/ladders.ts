@@ -37,6 +37,13 @@ export const LADDERS: readonly Ladder[] = [
     ],
   },
   {
+    name: "holders of a network namespace",
+    rungs: [
+      { name: "BPF iterators", needs: ["BPF iterators"] },
+      { name: "/proc, one by one", needs: [] },
+    ],
+  },
+  {
     name: "stub image",
     rungs: [
       { name: "sealed memfd", needs: ["executable memfd"] },

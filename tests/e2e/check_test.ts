@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { CheckReport } from "../../runtime/check/report.ts";
-import { noProgram, notRoot, testUnless } from "../skip.ts";
-import { belay, belayPath, run } from "./belay.ts";
+import { belay } from "./belay.ts";
+import { OtherUser } from "./other_user.ts";
+import { e2e } from "./world.ts";
 
 Deno.test("belay check prints a table and exits 0 when belay can run here", async () => {
   const { code, stdout, stderr } = await belay(["check"]);
@@ -26,23 +27,9 @@ Deno.test("belay check --json prints the documented object when a program asks",
   for (const { inUse, rungs } of report.ladders) assert(rungs.includes(inUse), inUse);
 });
 
-const NOBODY = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-
-/** Not every machine lets nobody read the directory that belay, or the Deno of its launcher, lies in. */
-function hiddenFromNobody(): string | undefined {
-  const args = [...NOBODY, belayPath, "--version"];
-  const command = new Deno.Command("setpriv", { args, env: { HOME: "/" } });
-  return command.outputSync().success ? undefined : `nobody may not execute ${belayPath}`;
-}
-
-testUnless(
-  notRoot() ?? noProgram("setpriv", "util-linux") ?? hiddenFromNobody(),
-  "belay check says what it could not see when it is not root",
-  async () => {
-    const args = ["setpriv", ...NOBODY, belayPath, "check"];
-    const { code, stdout, stderr } = await run(args, { env: { HOME: "/" } });
-    assertEquals(code, 0, stderr);
-    assert(/^Linux .*, seen without root$/m.test(stdout), stdout);
-    assert(/^tcx links +6\.6 +\? /m.test(stdout), stdout);
-  },
-);
+e2e("check says what it could not see when it is not root", async (world) => {
+  const stdout = await new OtherUser(world).ok(["check"]);
+  assert(/^Linux .*, seen without root$/m.test(stdout), stdout);
+  assert(/^tcx links +6\.6 +\? /m.test(stdout), stdout);
+  assert(/^BPF iterators +5\.8 +(\?|no) /m.test(stdout), stdout);
+});

@@ -20,6 +20,14 @@ Deno.test("probeFeatures() finds what this machine must have when the tests run 
   assertEquals(openFds(), before, "a probe left a descriptor");
 });
 
+Deno.test("probeFeatures() has the order of the kernels that brought them", () => {
+  const features = probeFeatures(host);
+  const kernels = features.slice(0, features.findIndex(({ name }) => name === "stub"))
+    .map(({ since }) => since.split(".").map(Number));
+  const sorted = kernels.toSorted(([a = 0, b = 0], [c = 0, d = 0]) => a - c || b - d);
+  assertEquals(kernels, sorted);
+});
+
 Deno.test("LADDERS name features that are probed when a rung needs some", () => {
   const names = new Set(["cgroups: v2", ...probeFeatures(host).map((each) => each.name)]);
   for (const { name, rungs } of LADDERS) {
