@@ -9,6 +9,7 @@
 import type { Call } from "../../ffi/call.ts";
 import { type Executor, observe, type Observer, observer } from "../../ffi/observer.ts";
 import { showCall } from "../../ffi/show.ts";
+import { CommandError } from "../cli/command_error.ts";
 import { errnoName, strerror } from "../../ffi/abi/errno.ts";
 
 /** A system call on the timeline: a complete event ("X") of one process's row. */
@@ -64,7 +65,7 @@ export interface TraceFile {
 
 /** A trace that is being taken. */
 export interface Trace {
-  /** Stops and writes the file; a second time does nothing. @throws Error when the file cannot be written. */
+  /** Stops and writes the file; a second time does nothing. @throws CommandError when the file cannot be written. */
   finish(): void;
 }
 
@@ -74,7 +75,10 @@ export interface Trace {
  * cannot be written to is an error before anything has been done.
  */
 export function startTrace(path: string): Trace {
-  const file = Deno.openSync(path, { write: true, create: true, truncate: true });
+  const file = named(
+    path,
+    () => Deno.openSync(path, { write: true, create: true, truncate: true }),
+  );
   const collector = new TraceCollector(observer());
   const before = observer();
   observe(collector);
@@ -86,12 +90,23 @@ export function startTrace(path: string): Trace {
       observe(before);
       try {
         let bytes = new TextEncoder().encode(serialize(collector.file()));
-        while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
+        named(path, () => {
+          while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
+        });
       } finally {
         file.close();
       }
     },
   };
+}
+
+/** Does something with the file; an error names the flag. @throws CommandError */
+function named<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw new CommandError(`--trace ${path}`, { cause });
+  }
 }
 
 /** One event in a line: people grep in traces, too. */

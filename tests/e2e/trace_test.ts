@@ -60,7 +60,7 @@ testUnless(
       const args = ["--root", root, "--trace", "/nonexistent/trace.json"];
       const ended = await belay([...args, "run", "-b", directory, "traced"]);
       assert(ended.code !== 0);
-      assert(ended.stderr.includes("/nonexistent/trace.json"), ended.stderr);
+      assert(ended.stderr.includes("--trace /nonexistent/trace.json: "), ended.stderr);
       assertEquals((await belay(["--root", root, "list", "-q"])).stdout, "");
     });
   },

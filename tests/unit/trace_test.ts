@@ -3,6 +3,7 @@ import { call, tolerate } from "../../ffi/call.ts";
 import { observe, observer } from "../../ffi/observer.ts";
 import { close, openat } from "../../ffi/syscalls/file.ts";
 import { execve, getpid } from "../../ffi/syscalls/process.ts";
+import { CommandError } from "../../runtime/cli/command_error.ts";
 import { startTrace, TraceCollector } from "../../runtime/trace/trace.ts";
 import { validateTrace } from "../trace_format.ts";
 
@@ -94,7 +95,13 @@ Deno.test("startTrace() writes the file once, and takes its observer away, when 
 });
 
 Deno.test("startTrace() throws, and observes nothing, when the file cannot be written", () => {
-  assertThrows(() => startTrace("/nonexistent/trace.json"), Deno.errors.NotFound);
+  assertThrows(() => startTrace("/nonexistent/trace.json"), CommandError, "--trace /nonexistent");
+  assertEquals(observer(), undefined);
+});
+
+Deno.test("startTrace() names the flag when the disk is full", () => {
+  const trace = startTrace("/dev/full");
+  assertThrows(() => trace.finish(), CommandError, "--trace /dev/full");
   assertEquals(observer(), undefined);
 });
 
