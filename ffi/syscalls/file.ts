@@ -323,7 +323,10 @@ export function umask(mask: number): Call<number> {
   return call("umask", octal(mask));
 }
 
-/** faccessat2(2), kernel 5.8: whether the path may be read (4), written (2), executed (1) by the effective ids. */
+/**
+ * faccessat2(2), kernel 5.8: whether the path may be read (4), written (2), executed (1) by the real ids, or with
+ * AT_EACCESS by the effective ones. EROFS: it is on what is mounted read-only, and asked for writing.
+ */
 export function faccessat2(dirfd: Fd, path: string, mode: number, atFlags = 0): Call<void> {
   return effect(
     "faccessat2",

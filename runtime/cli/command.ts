@@ -18,6 +18,8 @@ export interface Flag {
   readonly choices?: readonly string[];
   /** The value is an integer of at least this. */
   readonly least?: number;
+  /** And of at most this. */
+  readonly most?: number;
   /** One line for the help. */
   readonly help: string;
   /** belay knows the flag and cannot do it: why. Using it is an error. */

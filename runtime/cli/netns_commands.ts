@@ -8,6 +8,7 @@ const COUNT: Flag = {
   name: "count",
   value: "N",
   least: 1,
+  most: 100_000,
   help: "N of them, with 1 to N behind the name",
 };
 

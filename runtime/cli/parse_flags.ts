@@ -103,6 +103,9 @@ export function parseFlags(
   };
 }
 
+/** More than that is no number of anything that flags count: containers, processes, milliseconds. */
+const MOST = 999_999_999;
+
 function findProblem(flag: Flag, value: string | undefined): string | undefined {
   if (flag.refused !== undefined) return flag.refused;
   const quoted = JSON.stringify(value);
@@ -113,10 +116,15 @@ function findProblem(flag: Flag, value: string | undefined): string | undefined 
   if (flag.choices !== undefined && !flag.choices.includes(value)) {
     return `${quoted} is not one of ${flag.choices.join(", ")}`;
   }
-  if (flag.least !== undefined && !(/^\d{1,9}$/.test(value) && Number(value) >= flag.least)) {
-    return `${quoted} is not a whole number of at least ${flag.least}`;
+  return flag.least === undefined ? undefined : numberProblem(value, flag.least, flag.most);
+}
+
+function numberProblem(value: string, least: number, most = MOST): string | undefined {
+  const quoted = JSON.stringify(value);
+  if (!/^\d+$/.test(value) || Number(value) < least) {
+    return `${quoted} is not a whole number of at least ${least}`;
   }
-  return undefined;
+  return Number(value) > most ? `${quoted} is more than ${most}` : undefined;
 }
 
 /** Go's booleans, less the odd ones; undefined for anything else. */

@@ -12,6 +12,7 @@ import { isSyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
 import type { Logger } from "../log/logger.ts";
 import { NETNS_DIR } from "./netns_directory.ts";
+import { NetnsEntry } from "./netns_entry.ts";
 
 /** Configuration for one namespace: iproute2's NETNS_ETC_DIR (ip-netns(8)). */
 const ETC_DIR = "/etc/netns";
@@ -48,10 +49,11 @@ export function enterNetns(
     stub.batch([setns(there, CLONE.CLONE_NEWNET), close(there)]);
   } catch (error) {
     if (!isSyscallError(error, "EINVAL")) throw error;
-    throw new CommandError(
-      `${NETNS_DIR}/${name} is no network namespace: \`belay netns repair\` removes what an ` +
-        "interrupted command left",
-    );
+    using entry = NetnsEntry.open(thread, AT_FDCWD, `${NETNS_DIR}/${name}`);
+    const hint = entry?.kind === "empty file"
+      ? ": `belay netns repair` removes what an interrupted command left"
+      : "";
+    throw new CommandError(`${NETNS_DIR}/${name} is no network namespace${hint}`);
   }
   // Nothing that is mounted here is to be seen elsewhere.
   stub.batch([unshare(CLONE.CLONE_NEWNS), mount("", "/", "none", MS_SLAVE | MS_REC)]);

@@ -24,10 +24,10 @@ export interface Identified {
  */
 const NO_NAME = ["ENOENT", "ENOTDIR", "ELOOP", "ESRCH", "EACCES"] as const;
 
-/** Tells which names the network namespace of a process has. @throws CommandError when there is no such process. */
+/** Tells which names the network namespace of a process has. @throws CommandError when there is none, or it may not be looked at. */
 export function identifyNetns(kernel: Kernel, pid: number): Identified {
   using pidfd = openProcess(kernel, pid);
-  const fd = openNamespace(kernel, pidfd, "net");
+  const fd = openItsNamespace(kernel, pidfd);
   try {
     const netns = kernel.call(statx(fd, "", AT.AT_EMPTY_PATH));
     const names = namesInDirectory(kernel);
@@ -44,6 +44,17 @@ export function identifyNetns(kernel: Kernel, pid: number): Identified {
     return { pid, netns: Number(netns.ino), names: its.sort() };
   } finally {
     kernel.call(close(fd));
+  }
+}
+
+function openItsNamespace(kernel: Kernel, pidfd: Pidfd): number {
+  try {
+    return openNamespace(kernel, pidfd, "net");
+  } catch (cause) {
+    if (!isSyscallError(cause)) throw cause;
+    // Its first thread has: a zombie, or a process of which others go on.
+    if (cause.is("ESRCH")) throw new CommandError(`process ${pidfd.pid} has ended`);
+    throw new CommandError(`the network namespace of process ${pidfd.pid}`, { cause });
   }
 }
 

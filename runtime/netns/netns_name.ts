@@ -14,6 +14,9 @@ export function netnsName(name: string): string {
     ? `it is longer than ${LONGEST} bytes`
     : name === "." || name === ".." || /[/\0]/.test(name)
     ? "it is no name of a file"
+    // Deno has put U+FFFD in the place of what it could not read: that would be another name.
+    : name.includes("\ufffd")
+    ? "it is no UTF-8"
     : undefined;
   if (reason === undefined) return name;
   const shown = name.length > 60 ? `${name.slice(0, 60)}…` : name;

@@ -1,7 +1,7 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { MNT_DETACH, umount2 } from "../../ffi/syscalls/mount.ts";
-import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
-import { close, openat, unlinkat } from "../../ffi/syscalls/file.ts";
+import { AT, AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
+import { close, faccessat2, openat, unlinkat } from "../../ffi/syscalls/file.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { NETNS_DIR, NetnsDirectory, sameFile } from "./netns_directory.ts";
@@ -16,6 +16,9 @@ export interface RemovedNetns {
   /** The inode of the namespace that had the name, if one had it. */
   readonly netns?: number;
 }
+
+/** unistd.h: what removing a file takes of its directory. */
+const [W_OK, X_OK] = [2, 1];
 
 /** As many are held at a time: a descriptor each, of which a process may have 1024. */
 const AT_ONCE = 200;
@@ -139,8 +142,9 @@ export function removeEntry(
   if (entry?.kind === "namespace" && entry.stat.ino === netns) remove(kernel, directory, entry);
 }
 
-/** Unmounts what is mounted at a name, and removes the file below. */
+/** Unmounts what is mounted at a name, and removes the file below; neither where the file cannot be removed. */
 function remove(kernel: Kernel, directory: NetnsDirectory, entry: NetnsEntry): void {
+  kernel.call(faccessat2(directory.fd, ".", W_OK | X_OK, AT.AT_EACCESS));
   if (entry.kind === "namespace") unmount(kernel, entry);
   for (let mounts = 1; entry.kind === "namespace"; mounts++) {
     using below = NetnsEntry.open(kernel, directory.fd, entry.name);

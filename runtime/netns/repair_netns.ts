@@ -49,7 +49,11 @@ export function repairNetns(
     .filter((name) => only.name === undefined || name === only.name).sort();
   return names.flatMap((name): Repair[] => {
     using entry = NetnsEntry.open(kernel, directory.fd, name);
-    if (entry === undefined) return []; // `ip netns delete` takes no lock
+    if (entry === undefined) {
+      if (!name.includes("\ufffd")) return []; // `ip netns delete` takes no lock
+      const why = "belay cannot say it";
+      return [{ name, problem: "the name is no UTF-8", repaired: false, why }];
+    }
     if (entry.kind === "foreign") {
       const why = "it may be somebody's";
       return [{ name, problem: "it is no network namespace", repaired: false, why }];

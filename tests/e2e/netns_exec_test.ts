@@ -85,7 +85,10 @@ netnsExec("says what cannot be executed, with a shell's exit codes", async (insi
   assertEquals(await failed("../x", "true"), [
     ...[1, 'invalid name of a network namespace: "../x": it is no name of a file'],
   ]);
-  await inside.script("touch /run/netns/plain");
+  await inside.script("touch /run/netns/plain; mkdir /run/netns/directory");
+  assertEquals(await failed("directory", "true"), [
+    ...[1, "/run/netns/directory is no network namespace"],
+  ]);
   assertStringIncludes(String((await failed("plain", "true"))[1]), "belay netns repair");
 });
 

@@ -123,19 +123,22 @@ for (const [way, obstacle] of WAYS) {
   e2e(`netns list --scan=${way} names a process whose first thread has ended`, async (world) => {
     const entry = new URL("leaderless_entry.ts", import.meta.url).pathname;
     const running = world.start([Deno.execPath(), "run", "-A", "--no-check", entry]);
-    const inode = await until("it tells", () => Number(running.stdout()) || undefined);
-    await until(
-      "its first thread has ended",
-      () => /\) Z /.test(Deno.readTextFileSync(`/proc/${running.pid}/stat`)),
-    );
-    const [holder] = await holders(world, inode, `--scan=${way}`);
-    assertEquals([holder?.kind, holder?.pid], ["thread", running.pid]);
-    const { stdout } = await world.ok(["netns", "list", `--scan=${way}`]);
-    const [, line] = new RegExp(`^${inode} +(.*)$`, "m").exec(stdout) ?? [];
-    assertMatch(line ?? "", new RegExp(`\\(\\d+ of \\S+ ${running.pid}\\)`));
-    assert(!line?.includes("of ?"), line);
-    running.signal("SIGKILL");
-    await running.ended;
+    try {
+      const inode = await until("it tells", () => Number(running.stdout()) || undefined);
+      await until(
+        "its first thread has ended",
+        () => /\) Z /.test(Deno.readTextFileSync(`/proc/${running.pid}/stat`)),
+      );
+      const [holder] = await holders(world, inode, `--scan=${way}`);
+      assertEquals([holder?.kind, holder?.pid], ["thread", running.pid]);
+      const { stdout } = await world.ok(["netns", "list", `--scan=${way}`]);
+      const [, line] = new RegExp(`^${inode} +(.*)$`, "m").exec(stdout) ?? [];
+      assertMatch(line ?? "", new RegExp(`\\(\\d+ of \\S+ ${running.pid}\\)`));
+      assert(!line?.includes("of ?"), line);
+    } finally {
+      running.signal("SIGKILL");
+      await running.ended;
+    }
   }, obstacle);
 
   e2e(

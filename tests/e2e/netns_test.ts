@@ -1,8 +1,9 @@
 // belay netns add, delete, identify: one at a time, and with `ip netns` beside it.
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { noProgram } from "../skip.ts";
 import { errorIn } from "./contained.ts";
 import { NetnsWorld } from "./netns_world.ts";
+import { OtherUser } from "./other_user.ts";
 import { e2e, type World } from "./world.ts";
 
 const noIp = noProgram("ip", "iproute2");
@@ -61,6 +62,45 @@ netns("delete takes away what is there, and says what is not", async (inside) =>
   ]);
   assertEquals(inside.census().entries, []);
   assertEquals((await inside.ok(["delete", "--force", "a", "--json"])).stdout, "[]\n");
+});
+
+netns("delete takes nothing away when the file below could not be removed", async (inside) => {
+  await inside.ok(["add", "a"]);
+  const { stdout } = await inside.script(`
+    cd /; mount -o remount,bind,ro /run/netns
+    belay netns delete a 2>&1; belay netns exec a true && echo entered
+    mount -o remount,bind,rw /run/netns`);
+  assertMatch(stdout, /faccessat2.*EROFS.*\nentered\n$/);
+  assertEquals(inside.census().mounts, { a: 1 });
+});
+
+netns("add and repair refuse names that are no UTF-8", async (inside) => {
+  const { stdout } = await inside.script(`
+    mkdir -p /run/netns; name=$(printf 'q\\377'); : > "/run/netns/$name"
+    belay netns add "$name" 2>&1; belay netns repair; ls /run/netns | wc -l; rm "/run/netns/$name"`);
+  assertMatch(
+    stdout,
+    /invalid name.*it is no UTF-8"\nq\ufffd: the name is no UTF-8: left alone: .*\n1\n$/,
+  );
+});
+
+netns("identify says why when a process may not be looked at", async (inside, world) => {
+  await inside.ok(["add", "a"]);
+  const { code, stderr } = await new OtherUser(world).belay(["netns", "identify", "1"]);
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "the network namespace of process 1: ");
+});
+
+netns("flags that go with others are refused without them", async (inside) => {
+  for (
+    const [args, flag] of [[["list", "--only"], "--only: "], [
+      ["doctor", "--yes"],
+      "--yes: ",
+    ]] as const
+  ) {
+    const { code, stderr } = await inside.netns(args);
+    assertEquals([code, errorIn(stderr).includes(flag)], [1, true], stderr);
+  }
 });
 
 netns("delete leaves alone what is no network namespace", async (inside) => {

@@ -7,7 +7,9 @@ Deno.test("netnsName() takes every name of a file, and nothing else", () => {
   for (const name of ["a", "-x", "a b", "...", "ü", "x".repeat(255)]) {
     assertEquals(netnsName(name), name);
   }
-  for (const name of ["", ".", "..", "a/b", "/", "a\0", "x".repeat(256), "ü".repeat(128)]) {
+  for (
+    const name of ["", ".", "..", "a/b", "/", "a\0", "x".repeat(256), "ü".repeat(128), "\ufffd"]
+  ) {
     assertThrows(() => netnsName(name), CommandError, "invalid name of a network namespace");
   }
 });

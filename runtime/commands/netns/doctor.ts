@@ -1,4 +1,5 @@
 import type { Run } from "../../cli/command.ts";
+import { CommandError } from "../../cli/command_error.ts";
 import { describeError } from "../../cli/describe_error.ts";
 import { printable } from "../../cli/printable.ts";
 import { writeStdout } from "../../cli/write_stdout.ts";
@@ -19,6 +20,7 @@ export const run: Run = ({ globals, flags, log }) => {
   const only = flags.strings("only");
   const kinds = new Set(FINDING_KINDS.filter((kind) => only.length === 0 || only.includes(kind)));
   const [json, fix, yes] = [flags.bool("json"), flags.bool("fix"), flags.bool("yes")];
+  if (yes && !fix) throw new CommandError("--yes: goes with --fix, which asks");
   const ask = json || !Deno.stdin.isTerminal() ? undefined : confirm;
   using examination = examine(hostCarriers(globals), kinds, Deno.env.get("BELAY_CACHE") !== "off");
   for (const each of examination.unseen) log.warn(`not seen: ${each}`);

@@ -1,6 +1,7 @@
 import { sleep } from "../../../ffi/syscalls/event.ts";
 import type { Run } from "../../cli/command.ts";
 import type { ParsedFlags } from "../../cli/parsed_flags.ts";
+import { CommandError } from "../../cli/command_error.ts";
 import { writeStdout } from "../../cli/write_stdout.ts";
 import type { Way } from "../../netns/discover/discover.ts";
 import { HOLDER_KINDS } from "../../netns/discover/holder.ts";
@@ -34,6 +35,9 @@ export const run: Run = async ({ globals, flags, log }) => {
 
 function optionsOf(flags: ParsedFlags): SurveyOptions {
   const chosen = flags.strings("held-by");
+  if (flags.bool("only") && chosen.length === 0) {
+    throw new CommandError("--only: goes with --held-by, which says of what kind alone");
+  }
   const json = flags.bool("json");
   return {
     way: (flags.string("scan") ?? "auto") as Way, // one of the flag's choices
