@@ -49,7 +49,8 @@ export function enterNetns(
     stub.batch([setns(there, CLONE.CLONE_NEWNET), close(there)]);
   } catch (error) {
     if (!isSyscallError(error, "EINVAL")) throw error;
-    using entry = NetnsEntry.open(thread, AT_FDCWD, `${NETNS_DIR}/${name}`);
+    const entry = NetnsEntry.open(thread, AT_FDCWD, `${NETNS_DIR}/${name}`);
+    using _entry = entry; // named twice: see tests/unit/build_using_test.ts
     const hint = entry?.kind === "empty file"
       ? ": `belay netns repair` removes what an interrupted command left"
       : "";
