@@ -15,20 +15,17 @@ export const run: Run = async ({ globals, args }) => {
   dir.lock();
   const state = dir.read();
   const { status, init } = seeContainer(thread, dir, state, () => frozen(thread, state));
+  using pidfd = init;
   if (status === "stopped") throw new CommandError("cannot start a container that has stopped");
-  if (status === "paused") {
-    // Its stub would never answer.
-    init?.[Symbol.dispose]();
-    throw new CommandError("cannot start a container in the paused state");
-  }
-  if (status !== "created" || init === undefined || state?.exec === undefined) {
+  // Its stub would never answer.
+  if (status === "paused") throw new CommandError("cannot start a container in the paused state");
+  if (status !== "created" || pidfd === undefined || state?.exec === undefined) {
     throw new CommandError(
       status === "creating"
         ? "cannot start a container that was not created to its end; delete it with --force"
         : "cannot start an already running container",
     );
   }
-  using pidfd = init;
   using stub = carriers.wake("init", dir.controlPath, pidfd);
   await startProcess(carriers, stub, dir, state, state.exec);
   dir.awaitExec();

@@ -91,15 +91,49 @@ export interface StateFile {
 /** The file's name in a state directory. */
 export const STATE_FILE = "state.json";
 
-/** Reads a state file's text. Undefined for one that is no such thing: of a create that was ended half-way. */
+/** What a value of JSON must be. A shape is an object with at least these members. */
+type Shape = "string" | "number" | "boolean" | "array" | { readonly [name: string]: Shape };
+
+/** What every state file has, as deep as commands look without asking. */
+const WHOLE: Shape = {
+  ...{ ociVersion: "string", id: "string", bundle: "string", rootfs: "string" },
+  ...{ created: "string", owner: "string", annotations: {}, preserveFds: "number" },
+  process: { user: {}, env: "array", cwd: "string", capabilities: {}, rlimits: "array" },
+  join: { namespaces: "number" },
+  hooks: { startContainer: "array", poststart: "array", poststop: "array" },
+  cgroups: "array",
+  ownPidNamespace: "boolean",
+};
+const CGROUP: Shape = { version: "number", controllers: "array", path: "string" };
+const INIT: Shape = {
+  ...{ bootId: "string", pidNamespace: "string", pid: "number", rung: "string", mark: "string" },
+};
+
+/**
+ * Reads a state file's text. Undefined for one that is no such thing: of a create that was ended half-way, cut short by
+ * a loss of power, or of another belay, which had other things to remember. `delete --force` can still finish it.
+ */
 export function parseStateFile(text: string): StateFile | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    if (error instanceof SyntaxError) return undefined; // cut short by a loss of power: delete can still finish it
+    if (error instanceof SyntaxError) return undefined;
     throw error;
   }
-  if (typeof value !== "object" || value === null) return undefined;
-  return "id" in value && "bundle" in value && "hooks" in value ? value as StateFile : undefined;
+  return isWhole(value) ? value : undefined;
+}
+
+function isWhole(value: unknown): value is StateFile {
+  if (!fits(value, WHOLE)) return false;
+  const { cgroups, init } = value as StateFile;
+  return cgroups.every((each) => fits(each, CGROUP)) && (init === undefined || fits(init, INIT));
+}
+
+function fits(value: unknown, shape: Shape): boolean {
+  if (shape === "array") return Array.isArray(value);
+  if (typeof shape === "string") return typeof value === shape;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const members = value as Record<string, unknown>;
+  return Object.entries(shape).every(([name, member]) => fits(members[name], member));
 }

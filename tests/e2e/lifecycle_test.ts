@@ -82,6 +82,27 @@ e2e("state has runc's fields in runc's order, at every status", async (world) =>
   }
 }, noProgram("runc"));
 
+e2e(
+  "list shows a container whose state file is damaged, and delete --force removes it",
+  async (world) => {
+    const [id, other] = [world.id(), world.id()];
+    for (const each of [id, other]) {
+      await world.ok(["create", "--bundle", await world.bundle(), each]);
+    }
+    await world.ok(["kill", id, "KILL"]);
+    const file = `${world.root}/${id}/state.json`;
+    const whole = JSON.parse(Deno.readTextFileSync(file));
+    for (const change of [{ hooks: null }, { bundle: 7 }, { join: undefined }]) {
+      Deno.writeTextFileSync(file, JSON.stringify({ ...whole, ...change }));
+      const { stdout } = await world.ok(["list"]);
+      assertMatch(stdout, new RegExp(`^${id} .* creating `, "m"));
+      assertMatch(stdout, new RegExp(`^${other} .* created `, "m"));
+    }
+    await world.ok(["delete", "--force", id]);
+    await world.ok(["delete", other]);
+  },
+);
+
 e2e("state says creating while a createRuntime hook runs", async (world) => {
   const id = world.id();
   const wait = `touch ${world.dir}/here; while [ ! -e ${world.dir}/go ]; do sleep 0.01; done`;
