@@ -132,7 +132,8 @@ function isWhole(value: unknown): value is StateFile {
 
 function fits(value: unknown, shape: Shape): boolean {
   if (shape === "array") return Array.isArray(value);
-  if (typeof shape === "string") return typeof value === shape;
+  const type: string = typeof value;
+  if (typeof shape === "string") return type === shape;
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   const members = value as Record<string, unknown>;
   return Object.entries(shape).every(([name, member]) => fits(members[name], member));

@@ -164,3 +164,35 @@ function resolve(importer: string, from: string): string {
   if (!from.startsWith(".")) return from;
   return new URL(from, `file:///${importer}`).pathname.slice(1);
 }
+
+Deno.test("tidy: what the pages name is there: files, and functions in them", () => {
+  const pages = ["README.md", ...pagesIn("docs")];
+  const wrong: string[] = [];
+  for (const page of pages) {
+    const text = Deno.readTextFileSync(root + page);
+    for (const [, path = ""] of text.matchAll(/`((?:runtime|ffi|scripts|tests)\/[\w/]+\.\w+)`/g)) {
+      if (!isFile(root + path)) wrong.push(`${page}: ${path}`);
+    }
+    for (const [shown, name, path] of text.matchAll(/`(\w+)\(\)` in `([\w/]+\.ts)`/g)) {
+      if (!read(path ?? "").text.includes(`function ${name}(`)) wrong.push(`${page}: ${shown}`);
+    }
+  }
+  assertEquals(wrong, []);
+  assert(pages.length > 15);
+});
+
+function pagesIn(directory: string): string[] {
+  return [...Deno.readDirSync(root + directory)].flatMap(({ name, isDirectory }) => {
+    if (isDirectory) return pagesIn(`${directory}/${name}`);
+    return name.endsWith(".md") ? [`${directory}/${name}`] : [];
+  });
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
