@@ -7,6 +7,9 @@ export class ArenaFull extends Error {
   override readonly name = "ArenaFull";
 }
 
+/** 2^32. */
+const HIGH = 0x100000000;
+
 /**
  * Flat memory into which arguments are marshalled: numbers stay numbers, everything else is copied in and
  * becomes `base + offset`. `base` is where the memory lies for whoever executes the calls: the buffer's own
@@ -16,6 +19,8 @@ export class Arena {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   #used: number;
+  /** `base` as a number, which every address of user space is exactly (x86-64: 47 bits, or 56). */
+  readonly #base: number;
   readonly #placed = new Map<Struct, number>();
   /** Where everything goes that the kernel only reads, when the batch is larger than this arena. */
   overflow: Arena | undefined;
@@ -24,6 +29,8 @@ export class Arena {
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
     this.#used = start;
+    this.#base = Number(base);
+    if (!Number.isSafeInteger(this.#base)) throw new RangeError(`no address: ${base}`);
   }
 
   /** Bytes in use, from the buffer's first. */
@@ -37,20 +44,33 @@ export class Arena {
     this.#placed.clear();
   }
 
-  /** The number that stands for an argument in a register or a pointer field. */
-  value(arg: Value): bigint {
+  /**
+   * The number that stands for an argument in a register or a pointer field: an integer, a bigint only where one was
+   * given. Most are small, and V8 makes an object for each bigint.
+   */
+  value(arg: Value): number | bigint {
+    if (typeof arg === "number" || typeof arg === "bigint") return arg;
     if (this.overflow !== undefined && fitsElsewhere(arg)) return this.overflow.value(arg);
-    switch (typeof arg) {
-      case "number":
-        return BigInt(arg);
-      case "bigint":
-        return arg;
-      case "string":
-        return this.base + BigInt(this.#string(arg));
+    if (typeof arg === "string") return this.#base + this.#string(arg);
+    if (arg instanceof Struct) return this.#base + this.#struct(arg);
+    if (arg instanceof Place) return this.#base + this.#struct(arg.struct) + arg.offset;
+    return this.#base + this.#copy(arg);
+  }
+
+  /** The address of an offset in this memory, for whoever executes the calls. */
+  addressAt(offset: number): number {
+    return this.#base + offset;
+  }
+
+  /** Writes a number of 64 bits, cut to them as two's complement. @throws RangeError for what is no integer */
+  put(offset: number, value: number | bigint): void {
+    if (typeof value === "bigint") {
+      this.view.setBigUint64(offset, value, true);
+      return;
     }
-    if (arg instanceof Uint8Array) return this.base + BigInt(this.#copy(arg));
-    if (arg instanceof Place) return this.base + BigInt(this.#struct(arg.struct) + arg.offset);
-    return this.base + BigInt(this.#struct(arg));
+    if (!Number.isSafeInteger(value)) throw new RangeError(`no integer: ${value}`);
+    this.view.setUint32(offset, value, true);
+    this.view.setInt32(offset + 4, Math.floor(value / HIGH), true);
   }
 
   /** Where a struct of the current batch lies, from the buffer's first byte. */
@@ -101,21 +121,16 @@ export class Arena {
     const offset = this.#take(struct.size);
     this.#placed.set(struct, offset);
     this.bytes.set(struct.bytes, offset); // zeros, or what an earlier call left there
-    for (const [at, width, value] of struct.fields) {
-      const number = this.value(value);
-      switch (width) {
-        case 1:
-          this.view.setUint8(offset + at, Number(BigInt.asUintN(8, number)));
-          break;
-        case 2:
-          this.view.setUint16(offset + at, Number(BigInt.asUintN(16, number)), true);
-          break;
-        case 4:
-          this.view.setUint32(offset + at, Number(BigInt.asUintN(32, number)), true);
-          break;
-        case 8:
-          this.view.setBigUint64(offset + at, BigInt.asUintN(64, number), true);
-          break;
+    for (const field of struct.fields) {
+      const at = offset + field[0];
+      const number = this.value(field[2]);
+      const width = field[1];
+      if (width === 8) this.put(at, number);
+      else {
+        const low = typeof number === "bigint" ? Number(BigInt.asUintN(32, number)) : number;
+        if (width === 4) this.view.setUint32(at, low, true);
+        else if (width === 2) this.view.setUint16(at, low, true);
+        else this.view.setUint8(at, low);
       }
     }
     return offset;

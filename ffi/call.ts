@@ -87,10 +87,12 @@ export type OnFailure =
   /** Any error is an outcome: the batch goes on and the call's result is the error. */
   | { readonly kind: "attempt" };
 
+const THROW: OnFailure = { kind: "throw" };
+
 /** One system call, its arguments and how to read its result. */
 export class Call<R = number> {
   /** What the carrier does when it fails. */
-  onFailure: OnFailure = { kind: "throw" };
+  onFailure: OnFailure = THROW;
   /** Which descriptor a stub serves after the call (see `stub/protocol.ts`); a Thread knows only 0. */
   next = 0n;
 
@@ -101,14 +103,17 @@ export class Call<R = number> {
   ) {}
 }
 
+const asNumber = (result: number) => result;
+const asNothing = () => {};
+
 /** A call whose result is the number that the kernel returned. */
 export function call(name: SyscallName, ...args: readonly Arg[]): Call<number> {
-  return new Call(name, args, (result) => result);
+  return new Call(name, args, asNumber);
 }
 
 /** A call whose result is only that it succeeded. */
 export function effect(name: SyscallName, ...args: readonly Arg[]): Call<void> {
-  return new Call<void>(name, args, () => {});
+  return new Call<void>(name, args, asNothing);
 }
 
 /**
@@ -134,5 +139,5 @@ export function attempt<R>(made: Call<R>): Call<R | SyscallError> {
 
 /** The value without its text. */
 export function plain(arg: Arg): Exclude<Arg, Shown> {
-  return arg instanceof Shown ? arg.arg : arg;
+  return typeof arg === "object" && arg instanceof Shown ? arg.arg : arg;
 }

@@ -24,18 +24,29 @@ function open() {
 
 let libc: ReturnType<typeof open> | undefined;
 
+/** The arguments of a system call: integers. */
+export type Registers = [
+  number | bigint,
+  number | bigint,
+  number | bigint,
+  number | bigint,
+  number | bigint,
+  number | bigint,
+];
+
 /** What a system call returned: its result, or the error number negated (-4095..-1), as the kernel itself says it. */
-export function syscall(
-  number: number,
-  a: bigint,
-  b: bigint,
-  c: bigint,
-  d: bigint,
-  e: bigint,
-  f: bigint,
-): number {
+export function syscall(number: number, registers: Readonly<Registers>): number {
   libc ??= open();
-  const result = libc.syscall(BigInt(number), a, b, c, d, e, f);
+  const r = registers;
+  const result = libc.syscall(
+    BigInt(number),
+    BigInt(r[0]),
+    BigInt(r[1]),
+    BigInt(r[2]),
+    BigInt(r[3]),
+    BigInt(r[4]),
+    BigInt(r[5]),
+  );
   return result === -1n ? -libc.errno.getInt32(0, true) : Number(result);
 }
 
@@ -76,18 +87,25 @@ let spawning: ReturnType<typeof openSpawn> | undefined;
  * @param from,to The descriptor that the child gets as `to`.
  */
 export function posixSpawn(
-  pid: bigint,
-  path: bigint,
-  actions: bigint,
-  attributes: bigint,
-  argv: bigint,
-  envp: bigint,
+  pid: number | bigint,
+  path: number | bigint,
+  actions: number | bigint,
+  attributes: number | bigint,
+  argv: number | bigint,
+  envp: number | bigint,
   from: number,
   to: number,
 ): number {
   spawning ??= openSpawn();
-  return spawning.posix_spawn_file_actions_adddup2(actions, from, to) ||
-    spawning.posix_spawn(pid, path, actions, attributes, argv, envp);
+  return spawning.posix_spawn_file_actions_adddup2(BigInt(actions), from, to) ||
+    spawning.posix_spawn(
+      BigInt(pid),
+      BigInt(path),
+      BigInt(actions),
+      BigInt(attributes),
+      BigInt(argv),
+      BigInt(envp),
+    );
 }
 
 function openInterrupting() {

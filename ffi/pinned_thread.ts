@@ -209,16 +209,16 @@ export class PinnedThread implements Kernel, AsyncDisposable {
           if (earlier < 0 || earlier >= index) {
             throw new Error(`${made.name}: ${arg.name} is no earlier call of its batch`);
           }
-          value = arena.base + BigInt(shared.CALLS_OFFSET + earlier * shared.CALL_SIZE);
+          value = arena.addressAt(shared.CALLS_OFFSET + earlier * shared.CALL_SIZE);
           how |= 1 << i;
         } else if (arg instanceof Loaded) {
           value = arena.value(arg.place);
           how |= 1 << i;
         } else value = arena.value(arg);
-        arena.view.setBigUint64(at + shared.ARGS_OFFSET + i * 8, BigInt.asUintN(64, value), true);
+        arena.put(at + shared.ARGS_OFFSET + i * 8, value);
       }
-      arena.view.setBigUint64(at, BigInt(syscallNumber(made.name)), true);
-      arena.view.setBigUint64(at + shared.HOW_OFFSET, BigInt(how), true);
+      arena.put(at, syscallNumber(made.name));
+      arena.put(at + shared.HOW_OFFSET, how);
     }
     // All but the word whose turn it is.
     this.#bytes.set(arena.bytes.subarray(4, arena.used), 4);

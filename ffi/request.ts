@@ -62,35 +62,37 @@ export class RequestBuffer {
     const end = this.#at(calls.length);
     if (end > STUB_BUFFER_SIZE) throw new ArenaFull(`${calls.length} calls`);
     arena.reset(end);
-    arena.view.setBigUint64(0, BigInt(calls.length), true);
-    calls.forEach((made, index) => {
+    arena.put(0, calls.length);
+    // Loops over numbers: this is where a start spends its time, and V8 interprets it.
+    for (let index = 0; index < calls.length; index++) {
+      const made = calls[index] as Call<unknown>;
       const at = this.#at(index);
+      const { args } = made;
       let how = made.onFailure.kind === "throw" ? 0 : HOW_CARRY_ON;
       for (let i = 0; i < 6; i++) {
-        const [number, indirect] = this.#register(made, plain(made.args[i] ?? 0), calls, index);
-        if (indirect) how |= 1 << i;
-        arena.view.setBigUint64(at + 8 + i * 8, BigInt.asUintN(64, number), true);
+        const arg = plain(args[i] ?? 0);
+        let register;
+        if (arg instanceof Call) register = arena.addressAt(this.#earlier(calls, index, arg));
+        else if (arg instanceof Loaded) register = arena.value(arg.place);
+        else {
+          arena.put(at + 8 + i * 8, arena.value(arg));
+          continue;
+        }
+        how |= 1 << i; // the register's content is there
+        arena.put(at + 8 + i * 8, register);
       }
       arena.view.setUint32(at, syscallNumber(made.name, arch), true);
-      arena.view.setUint32(at + 4, how >>> 0, true);
-      arena.view.setBigInt64(at + 56, made.next, true);
-    });
+      arena.view.setUint32(at + 4, how, true);
+      arena.put(at + 56, made.next);
+    }
     return arena.used;
   }
 
-  #register(
-    made: Call<unknown>,
-    arg: ReturnType<typeof plain>,
-    calls: readonly Call<unknown>[],
-    index: number,
-  ): [number: bigint, indirect: boolean] {
-    if (arg instanceof Loaded) return [this.arena.value(arg.place), true];
-    if (!(arg instanceof Call)) return [this.arena.value(arg), false];
+  /** Where an earlier call's result is. */
+  #earlier(calls: readonly Call<unknown>[], index: number, arg: Call<number>): number {
     const earlier = calls.indexOf(arg as Call<unknown>);
-    if (earlier < 0 || earlier >= index) {
-      throw new Error(`${made.name}: ${arg.name} is no earlier call of its batch`);
-    }
-    return [STUB_BUFFER_ADDRESS + BigInt(this.#at(earlier)), true];
+    if (earlier >= 0 && earlier < index) return this.#at(earlier);
+    throw new Error(`${calls[index]?.name}: ${arg.name} is no earlier call of its batch`);
   }
 }
 

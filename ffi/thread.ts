@@ -2,7 +2,7 @@ import { Arena, ArenaFull } from "./arena.ts";
 import { syscallNumber } from "./abi/syscall_numbers.ts";
 import { type Arg, Call, Loaded, out, plain } from "./call.ts";
 import { type Kernel, type Results, settle } from "./kernel.ts";
-import { addressOf, syscall } from "./libc.ts";
+import { addressOf, type Registers, syscall } from "./libc.ts";
 import { ERRNO } from "./abi/errno.ts";
 import { clock_gettime, nanoseconds } from "./syscalls/memory.ts";
 import { getpid } from "./syscalls/process.ts";
@@ -97,20 +97,15 @@ export class Thread implements Kernel {
     arena: Arena,
     earlier: ReadonlyMap<Arg, number> | undefined,
   ): number {
-    const registers = made.args.map((each) => {
-      const arg = plain(each);
-      if (arg instanceof Loaded) return arg.value;
-      if (!(arg instanceof Call)) return arena.value(arg);
-      const result = earlier?.get(arg);
-      if (result === undefined) {
-        throw new Error(`${made.name}: ${arg.name} is no earlier call of its batch`);
-      }
-      return BigInt(result);
-    });
-    const [a = 0n, b = 0n, c = 0n, d = 0n, e = 0n, f = 0n] = registers;
+    const registers: Registers = [0, 0, 0, 0, 0, 0];
+    for (let i = 0; i < made.args.length; i++) {
+      const arg = plain(made.args[i] ?? 0);
+      if (arg instanceof Call) registers[i] = resultOf(arg, made, earlier);
+      else registers[i] = arg instanceof Loaded ? arg.value : arena.value(arg);
+    }
     const number = syscallNumber(made.name);
     let result;
-    do result = syscall(number, a, b, c, d, e, f); while (
+    do result = syscall(number, registers); while (
       result === -ERRNO.EINTR && made.name !== "close" ||
       result === -ERRNO.EAGAIN && made.name === "openat2"
     );
@@ -119,4 +114,14 @@ export class Thread implements Kernel {
     arena.collect();
     return result;
   }
+}
+
+function resultOf(
+  arg: Call<number>,
+  made: Call<unknown>,
+  earlier: ReadonlyMap<Arg, number> | undefined,
+): number {
+  const result = earlier?.get(arg);
+  if (result !== undefined) return result;
+  throw new Error(`${made.name}: ${arg.name} is no earlier call of its batch`);
 }

@@ -8,7 +8,7 @@ import { ERRNO } from "../abi/errno.ts";
 import { AT_FDCWD } from "../abi/file_flags.ts";
 import { CLONE } from "../abi/process_flags.ts";
 import { syscallNumber } from "../abi/syscall_numbers.ts";
-import { addressOf, syscall } from "../libc.ts";
+import { addressOf, type Registers, syscall } from "../libc.ts";
 import {
   ARGS_OFFSET,
   CALL_SIZE,
@@ -44,7 +44,7 @@ if (entered < 0) scope.close();
 
 function make(name: "gettid" | "unshare" | "setns" | "readlinkat", ...args: bigint[]): number {
   const [a = 0n, b = 0n, c = 0n, d = 0n] = args;
-  return syscall(syscallNumber(name), a, b, c, d, 0n, 0n);
+  return syscall(syscallNumber(name), [a, b, c, d, 0, 0]);
 }
 
 function enter(what: string): number {
@@ -98,12 +98,12 @@ function execute(turn: Int32Array, view: DataView, base: bigint): void {
       return (how & (1 << i)) === 0 ? value : view.getBigUint64(Number(value - base), true);
     };
     const number = Number(view.getBigUint64(at, true));
-    const [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5].map(argument) as Six;
+    const registers = [0, 1, 2, 3, 4, 5].map(argument) as Registers;
     let result;
     // As `Thread` does it; but who was given up must not go on waiting.
     do {
       if (Atomics.load(turn, 0) !== TURN.WORKER) return;
-      result = syscall(number, a, b, c, d, e, f);
+      result = syscall(number, registers);
     } while (
       result === -ERRNO.EINTR && number !== syscallNumber("close") ||
       result === -ERRNO.EAGAIN && number === syscallNumber("openat2")
@@ -113,5 +113,3 @@ function execute(turn: Int32Array, view: DataView, base: bigint): void {
     if (result < 0 && result >= -4095 && (how & CARRY_ON) === 0) return;
   }
 }
-
-type Six = [bigint, bigint, bigint, bigint, bigint, bigint];

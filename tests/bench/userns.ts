@@ -87,9 +87,9 @@ function naive({ thread }: Host, stub: Remote): number {
   const [uids, gids] = [open("uid_map"), open("gid_map")];
   thread.batch([uids, write(uids, MAP), close(uids), gids, write(gids, MAP), close(gids)]);
   const namespace = thread.call(openat(AT_FDCWD, `/proc/${pid}/ns/user`, O.O_RDONLY));
-  syscall(KILL, BigInt(pid), BigInt(SIGNAL.SIGKILL), 0n, 0n, 0n, 0n);
+  syscall(KILL, [pid, SIGNAL.SIGKILL, 0, 0, 0, 0]);
   const waitid = syscallNumber("waitid");
-  syscall(waitid, BigInt(P.P_PID), BigInt(pid), 0n, BigInt(WAIT.WEXITED), 0n, 0n);
+  syscall(waitid, [P.P_PID, pid, 0, WAIT.WEXITED, 0, 0]);
   child[Symbol.dispose]();
   child.pidfd[Symbol.dispose]();
   return namespace;

@@ -67,6 +67,6 @@ export class Injector implements Observer {
       : arg instanceof Loaded
       ? arg.value
       : arg;
-    syscall(syscallNumber("close"), BigInt(Number(fd)), 0n, 0n, 0n, 0n, 0n);
+    syscall(syscallNumber("close"), [Number(fd), 0, 0, 0, 0, 0]);
   }
 }

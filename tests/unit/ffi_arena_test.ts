@@ -8,14 +8,14 @@ function arena(size = 4096): Arena {
   return new Arena(new ArrayBuffer(size), BASE);
 }
 
-function text(from: Arena, address: bigint): string {
-  const at = Number(address - BASE);
+function text(from: Arena, address: number | bigint): string {
+  const at = Number(address) - Number(BASE);
   return new TextDecoder().decode(from.bytes.subarray(at, from.bytes.indexOf(0, at)));
 }
 
 Deno.test("Arena.value() leaves numbers as they are when they are numbers", () => {
-  assertEquals(arena().value(7), 7n);
-  assertEquals(arena().value(-100), -100n);
+  assertEquals(arena().value(7), 7);
+  assertEquals(arena().value(-100), -100);
   assertEquals(arena().value(0xffffffffffffffffn), 0xffffffffffffffffn);
 });
 
@@ -44,7 +44,7 @@ Deno.test("Arena.value() places a struct once when it is used twice", () => {
   const memory = arena();
   const shared = out(16);
   assertEquals(memory.value(shared), memory.value(shared));
-  assertEquals(memory.value(new Place(shared, 4)), memory.value(shared) + 4n);
+  assertEquals(memory.value(new Place(shared, 4)), Number(memory.value(shared)) + 4);
 });
 
 Deno.test("Arena.value() aligns to eight bytes when something odd came before", () => {
@@ -76,7 +76,7 @@ Deno.test("Arena.value() turns nested pointers into addresses when structs hold 
   const inner = new Struct(16, [[0, 8, "inner"], [8, 8, new Uint8Array([1, 2, 3])]]);
   const outer = new Struct(24, [[0, 8, inner], [8, 8, "outer"], [16, 8, new Place(inner, 8)]]);
   const at = (address: bigint) => memory.view.getBigUint64(Number(address - BASE), true);
-  const address = memory.value(outer);
+  const address = BigInt(memory.value(outer));
   const innerAddress = at(address);
   assertEquals(text(memory, at(innerAddress)), "inner");
   assertEquals(text(memory, at(address + 8n)), "outer");
@@ -91,6 +91,26 @@ Deno.test("Arena.value() clears memory when it was used before", () => {
   memory.value(new Struct(16, [[0, 4, 1]]));
   assertEquals(memory.view.getBigUint64(0, true), 1n);
   assertEquals(memory.view.getBigUint64(8, true), 0n);
+});
+
+Deno.test("Arena.put() writes 64 bits of whatever integer it is given", () => {
+  const memory = arena();
+  const numbers = [0, 1, -1, -100, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, -0x80000001];
+  for (
+    const value of [
+      ...numbers,
+      Number.MAX_SAFE_INTEGER,
+      Number.MIN_SAFE_INTEGER,
+      0x7fffffffffffffffn,
+    ]
+  ) {
+    memory.bytes.fill(0xaa);
+    memory.put(8, value);
+    assertEquals(memory.view.getBigUint64(8, true), BigInt.asUintN(64, BigInt(value)), `${value}`);
+  }
+  for (const value of [1.5, NaN, Infinity, 2 ** 53]) {
+    assertThrows(() => memory.put(8, value), RangeError, `no integer: ${value}`);
+  }
 });
 
 Deno.test("Arena.collect() brings back what the kernel wrote when structs are nested", () => {
@@ -111,7 +131,7 @@ Deno.test("Arena.overflow takes what is only read when there is one", () => {
   const memory = arena();
   const area = new Arena(new ArrayBuffer(4096), 0x10000000n);
   memory.overflow = area;
-  const inArea = (address: bigint) => address >= 0x10000000n;
+  const inArea = (address: number | bigint) => address >= 0x10000000;
   assert(inArea(memory.value("read only")));
   assert(inArea(memory.value(new Uint8Array(8))));
   assert(inArea(memory.value(new Struct(8, [[0, 8, "argv"]]))));
@@ -119,5 +139,5 @@ Deno.test("Arena.overflow takes what is only read when there is one", () => {
   const filled = out(8);
   assert(!inArea(memory.value(new Struct(8, [[0, 8, filled]])))); // it points at an out-buffer
   assert(!inArea(memory.value(new Struct(8, [[0, 8, new Place(filled, 0)]]))));
-  assertEquals(memory.value(5), 5n);
+  assertEquals(memory.value(5), 5);
 });

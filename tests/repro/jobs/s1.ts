@@ -69,9 +69,9 @@ class Naive {
       () => namespace = thread.call(openat(AT_FDCWD, `/proc/${pid}/ns/user`, O.O_RDONLY)),
       () => map("uid_map"),
       () => map("gid_map"),
-      () => syscall(KILL, BigInt(pid), BigInt(SIGNAL.SIGKILL), 0n, 0n, 0n, 0n),
+      () => syscall(KILL, [pid, SIGNAL.SIGKILL, 0, 0, 0, 0]),
       // It would hang: the stranger is a child of this process, too.
-      () => syscall(syscallNumber("waitid"), BigInt(P.P_PID), BigInt(pid), 0n, NO_WAIT, 0n, 0n),
+      () => syscall(syscallNumber("waitid"), [P.P_PID, pid, 0, NO_WAIT, 0, 0]),
     ];
     for (const [i, step] of steps.entries()) {
       if (i === at % steps.length) stranger = this.reuse.strike(child);
