@@ -2,6 +2,7 @@ import { type Arg, type Call, Loaded, Place, plain, Struct } from "./call.ts";
 import { type Kernel, type Results, settle } from "./kernel.ts";
 import type { Carriers, Remote, SentBeforeExec } from "./remote.ts";
 import { Pidfd } from "./pidfd.ts";
+import { close } from "./syscalls/file.ts";
 import { clone3, type CloneArgs } from "./syscalls/process.ts";
 import { connect, DescriptorMessage, SOCK, socket } from "./syscalls/socket.ts";
 import { showCall } from "./show.ts";
@@ -172,7 +173,7 @@ class RecordingRemote extends RecordingKernel implements Remote {
     const message = new DescriptorMessage(sent.fds);
     this.batch([...calls.slice(0, -1), message.send(FIRST_FD)]);
     sent.take(sent.fds.map(() => this.recorder.thread.newFd()));
-    this.batch(calls.slice(-1));
+    this.batch([...(sent.closes ? sent.fds.map((fd) => close(fd)) : []), ...calls.slice(-1)]);
   }
 
   leaveIn(accept: Call<number>): void {

@@ -37,6 +37,8 @@ export interface Remote extends Kernel, Disposable {
 export interface SentBeforeExec {
   /** Their numbers in the stub when it comes to that. */
   readonly fds: readonly number[];
+  /** The stub closes its own then: whoever gets them is the only one who has them. A filter has to allow that. */
+  readonly closes: boolean;
   /** Takes them, by their numbers here, while execve may still wait for whoever gets them. */
   readonly take: (fds: readonly number[]) => void;
 }

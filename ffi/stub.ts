@@ -61,8 +61,11 @@ export class Stub implements Remote {
   exec(calls: readonly Call<unknown>[], sent?: SentBeforeExec): void {
     const last = calls.at(-1);
     if (last?.name !== "execve") throw new Error("a batch for exec() must end in execve");
-    const sending = sent && new DescriptorMessage(sent.fds).send(this.served);
-    const all = sending === undefined ? calls : [...calls.slice(0, -1), sending, last];
+    const sending = sent === undefined ? [] : [
+      new DescriptorMessage(sent.fds).send(this.served),
+      ...(sent.closes ? sent.fds.map((fd) => close(fd)) : []),
+    ];
+    const all = [...calls.slice(0, -1), ...sending, last];
     const take = sent && (() => {
       const fds: number[] = [];
       this.#receiveDescriptors(sent.fds.length, fds);

@@ -10,3 +10,11 @@ export function generator(seed: number): (limit: number) => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
   };
 }
+
+/** What a module's random numbers begin with: BELAY_SEED, or always the same. */
+export const SEED = Number(Deno.env.get("BELAY_SEED") ?? 20261126);
+
+/** As many rounds as a test makes, times BELAY_FUZZ. */
+export function rounds(count: number): number {
+  return count * Number(Deno.env.get("BELAY_FUZZ") ?? 1);
+}

@@ -9,7 +9,6 @@ import {
   SeccompFilter,
 } from "../../ffi/libseccomp.ts";
 import { ERRNO } from "../../ffi/abi/errno.ts";
-import { syscallNumber } from "../../ffi/abi/syscall_numbers.ts";
 import { STUB_BUFFER_ADDRESS, STUB_FD } from "../../ffi/stub/protocol.ts";
 import { BPF_MAXINSNS, SOCK_FILTER_SIZE } from "../../ffi/syscalls/seccomp.ts";
 import { MSG } from "../../ffi/syscalls/socket.ts";
@@ -17,7 +16,7 @@ import { notifies } from "../spec/seccomp_schema.ts";
 import type { LinuxSeccomp } from "../spec/types.ts";
 import { ValidationError } from "../spec/validation_error.ts";
 import { enosysHead, type Known } from "./enosys_head.ts";
-import { runFilter } from "./run_filter.ts";
+import { actionOn, letsPass, SECCOMP_RET } from "./run_filter.ts";
 
 /** More rules than this make a tree, fewer a list (runc's number; libseccomp puts four calls into each leaf). */
 const RULES_OF_A_LIST = 32;
@@ -160,23 +159,16 @@ function whole(head: Uint8Array, body: Uint8Array): Uint8Array {
   return program;
 }
 
-/** AUDIT_ARCH_* of this machine (linux/audit.h). */
-const AUDIT_ARCH = Deno.build.arch === "x86_64" ? 0xc000003e : 0xc00000b7;
-const ACTION_MASK = 0xffff0000;
-
 /**
  * What is still to be done under the filter must be allowed: execve, or the container's program could not begin (and
  * a stub that may neither execute nor answer could not even say so); with a listener also the sendmsg that brings it
  * to belay (runc needs write for it).
  */
 function checkBeginning(filter: Uint8Array, notify: boolean): void {
-  const answer = (nr: number, args: readonly bigint[]) =>
-    (runFilter(filter, { nr, arch: AUDIT_ARCH, args }) & ACTION_MASK) >>> 0;
-  const passes = (action: number) =>
-    action === SCMP_ACT.SCMP_ACT_ALLOW || action === SCMP_ACT.SCMP_ACT_LOG;
   const pointer = STUB_BUFFER_ADDRESS;
-  const execve = answer(syscallNumber("execve"), [pointer, pointer, pointer]);
-  if (!passes(execve) && execve !== SCMP_ACT.SCMP_ACT_NOTIFY) {
+  const begin = [pointer, pointer, pointer];
+  const asked = actionOn(filter, "execve", begin) === SECCOMP_RET.USER_NOTIF;
+  if (!asked && !letsPass(filter, "execve", begin)) {
     throw new ValidationError(
       "linux.seccomp",
       "must allow execve, by which the container's program begins",
@@ -184,7 +176,7 @@ function checkBeginning(filter: Uint8Array, notify: boolean): void {
   }
   if (!notify) return;
   const sent = [BigInt(STUB_FD), pointer, BigInt(MSG.MSG_NOSIGNAL)];
-  if (passes(answer(syscallNumber("sendmsg"), sent))) return;
+  if (letsPass(filter, "sendmsg", sent)) return;
   throw new ValidationError(
     "linux.seccomp",
     "must allow sendmsg when it has SCMP_ACT_NOTIFY: by it the listener leaves the container",

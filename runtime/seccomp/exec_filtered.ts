@@ -17,6 +17,7 @@ import { CommandError } from "../cli/command_error.ts";
 import type { HookState } from "../hooks/run_hooks.ts";
 import { OCI_VERSION } from "../spec/oci_version.ts";
 import type { SeccompState } from "../state/state_file.ts";
+import { letsPass } from "./run_filter.ts";
 
 /** How a process of a container is filtered. */
 export interface Filtering extends SeccompState {
@@ -28,7 +29,7 @@ export interface Filtering extends SeccompState {
 
 /**
  * The last batch under a filter: the filter is installed just before execve, so that execve alone (and with a listener
- * the sendmsg that brings it here) is subject to it.
+ * the sendmsg that brings it here, and its close where that is allowed) is subject to it.
  * @throws CommandError when the filter is refused, or the listener cannot be handed over: then the process is killed.
  */
 export function execFiltered(
@@ -46,6 +47,9 @@ export function execFiltered(
     const [number] = stub.batch([probe, close(probe)]);
     install(stub, calls, filtering, {
       fds: [number],
+      // Else an agent that hangs up would not be seen to: execve would wait for an answer as long as the stub, which
+      // waits there itself, has the listener open.
+      closes: letsPass(filtering.filter, "close", [BigInt(number)]),
       take: (fds) => {
         try {
           connection.tell(fds, processState(stub, filtering));

@@ -1,3 +1,4 @@
+import { type SyscallName, syscallNumber } from "../../ffi/abi/syscall_numbers.ts";
 import { SOCK_FILTER_SIZE } from "../../ffi/syscalls/seccomp.ts";
 
 /** What a filter is shown of a system call (struct seccomp_data). */
@@ -73,4 +74,35 @@ export function runFilter(program: Uint8Array, data: SeccompData): number {
     }
   }
   throw new Error("a filter that does not end");
+}
+
+/** AUDIT_ARCH_* of this machine (linux/audit.h). */
+const AUDIT_ARCH = Deno.build.arch === "x86_64" ? 0xc000003e : 0xc00000b7;
+const ACTION_MASK = 0xffff0000;
+
+/** What a filter may do with a call (SECCOMP_RET_*, linux/seccomp.h), as far as belay asks. */
+export const SECCOMP_RET = {
+  ALLOW: 0x7fff0000,
+  LOG: 0x7ffc0000,
+  USER_NOTIF: 0x7fc00000,
+} as const;
+
+/** What a filter does with a call of this machine's own kind: a SECCOMP_RET_* value without its data. */
+export function actionOn(
+  filter: Uint8Array,
+  name: SyscallName,
+  args: readonly bigint[],
+): number {
+  const data = { nr: syscallNumber(name), arch: AUDIT_ARCH, args };
+  return (runFilter(filter, data) & ACTION_MASK) >>> 0;
+}
+
+/** Whether a filter lets such a call be made without asking anybody. */
+export function letsPass(
+  filter: Uint8Array,
+  name: SyscallName,
+  args: readonly bigint[],
+): boolean {
+  const action = actionOn(filter, name, args);
+  return action === SECCOMP_RET.ALLOW || action === SECCOMP_RET.LOG;
 }

@@ -1,75 +1,94 @@
-// Damaged configurations and rude sockets: never a crash, a hang or something left, always success or a clear error.
-// BELAY_SEED=n repeats or varies what is damaged, BELAY_FUZZ=n how often.
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { Host } from "../../ffi/host.ts";
-import { Pidfd } from "../../ffi/pidfd.ts";
-import { close } from "../../ffi/syscalls/file.ts";
-import { bind, connect, listen, SOCK, socket } from "../../ffi/syscalls/socket.ts";
-import { generator } from "../random.ts";
-import { type AnySpec, e2e, type World } from "./world.ts";
+// Damaged configurations: never a crash, a hang or something left, always success or a clear error.
+// BELAY_SEED=n repeats or varies what is damaged, BELAY_FUZZ=n makes n times as many rounds.
+import { assert, assertEquals } from "@std/assert";
+import { noFile } from "../skip.ts";
+import { generator, rounds, SEED } from "../random.ts";
+import { REAL_CONFIGS, realSpec } from "../real_configs.ts";
+import { assertClear, damage } from "./damage.ts";
+import { type AnySpec, e2e, type Ended } from "./world.ts";
 
-const { thread } = new Host("/tmp");
-const SEED = Number(Deno.env.get("BELAY_SEED") ?? 20261126);
-const ROUNDS = Number(Deno.env.get("BELAY_FUZZ") ?? 25);
+const ROUNDS = rounds(25);
+/** Whose config.json is damaged: each client's, and that of `belay spec`. */
+const WRITERS: readonly (string | undefined)[] = [...REAL_CONFIGS.keys(), undefined];
 
-const ODD: readonly unknown[] = [
-  ...[null, true, "", "/", "x", "../..", "\0", "\ud800", 0, -1, 0.5, 7, 2 ** 31, 2 ** 53, 1e300],
-  ...[[], [null], ["x"], {}, { x: {} }, "x".repeat(3000)],
-];
+/** How commands have ended. */
+class Outcomes {
+  readonly #counts = { well: 0, refused: 0 };
 
-/** Puts something odd into some place of it, or takes something away. */
-function damage(root: AnySpec, random: (limit: number) => number): void {
-  const places: [AnySpec, string][] = [];
-  const visit = (holder: AnySpec) => {
-    for (const key of Object.keys(holder ?? {})) {
-      if (typeof holder !== "object") return;
-      places.push([holder, key]);
-      visit(holder[key]);
+  /**
+   * Success, or belay's own error. A program that a signal has ended did begin: what limits it may have is the
+   * configuration's affair.
+   */
+  add({ code, stderr }: Ended, failure: number, what: string): "well" | "refused" {
+    const well = code === 0 || (code > 128 && code < 255 && stderr === "");
+    if (!well) {
+      assertEquals(code, failure, what);
+      assertClear(stderr, what);
     }
-  };
-  visit(root);
-  const [holder, key] = places[random(places.length)] ?? [root, "x"];
-  if (random(4) === 0) delete holder[key];
-  else holder[key] = structuredClone(ODD[random(ODD.length)]);
+    const outcome = well ? "well" : "refused";
+    this.#counts[outcome]++;
+    return outcome;
+  }
+
+  /** Fails when one of them never came: then what is damaged is not worth it. */
+  assertBoth(): void {
+    const { well, refused } = this.#counts;
+    assert(well > 0 && refused > 0, JSON.stringify(this.#counts));
+  }
 }
 
-/** What an error may never be. */
-function assertClear(said: string, what: string): void {
-  assert(/level=error msg=/.test(said), what);
-  assert(!/internal error|TypeError|RangeError|undefined|\[object|panic/.test(said), what);
+/** What `belay spec` does not write. */
+function enrich(spec: AnySpec): void {
+  spec.process.user = { uid: 1, gid: 1, additionalGids: [2], umask: 18 };
+  spec.process.consoleSize = { height: 1, width: 2 };
+  spec.process.scheduler = { policy: "SCHED_OTHER", nice: 1 };
+  spec.process.ioPriority = { class: "IOPRIO_CLASS_BE", priority: 5 };
+  const ids = [{ containerID: 0, hostID: 100000, size: 65536 }];
+  spec.linux.namespaces.push({ type: "user" }, { type: "cgroup" });
+  Object.assign(spec.linux, {
+    ...{ uidMappings: ids, gidMappings: ids, sysctl: { "net.ipv4.ip_forward": "0" } },
+    ...{ personality: { domain: "LINUX" }, rootfsPropagation: "private" },
+    resources: { pids: { limit: 20 }, devices: spec.linux.resources.devices },
+  });
+  const hook = { path: "/bin/busybox", args: ["true"], env: ["A=b"], timeout: 5 };
+  spec.hooks = { createRuntime: [hook], poststop: [hook] };
+  spec.annotations = { "org.example": "x" };
+}
+
+/**
+ * Damages what does not name places of the host: those this test would then work on. Of mounts only the options, of
+ * nothing the path in the cgroups or the root.
+ */
+function damageSpec(spec: AnySpec, random: (limit: number) => number): void {
+  const { process, linux, hooks, hostname, annotations, ociVersion } = spec;
+  const mounts = spec.mounts.map(({ options }: AnySpec) => ({ options }));
+  const all = { process, linux, hooks, hostname, annotations, ociVersion, mounts };
+  for (let n = random(3); n >= 0; n--) damage(all, random);
+  Object.assign(spec, { ...all, mounts: spec.mounts });
+  if (!Array.isArray(all.mounts)) return;
+  spec.mounts.forEach((mount: AnySpec, i: number) => Object.assign(mount, all.mounts[i]));
 }
 
 e2e(`run answers to ${ROUNDS} damaged config.json with success or a clear error`, async (world) => {
   const random = generator(SEED);
-  const ended = { well: 0, refused: 0 };
+  const outcomes = new Outcomes();
   for (let round = 0; round < ROUNDS; round++) {
+    const writer = WRITERS[round % WRITERS.length];
     const bundle = await world.bundle({
       config(spec) {
-        spec.process.user = { uid: 1, gid: 1, additionalGids: [2] };
-        spec.process.consoleSize = { height: 1, width: 2 };
-        spec.linux.resources = { pids: { limit: 20 }, devices: spec.linux.resources.devices };
-        // Not what names places of the host: those this test would then work on.
-        const { resources, maskedPaths, readonlyPaths } = spec.linux;
-        const linux = { resources, maskedPaths, readonlyPaths };
-        const options = { mounts: spec.mounts.map(({ options }: AnySpec) => ({ options })) };
-        const damaged = { process: spec.process, linux, options };
-        for (let n = random(3); n >= 0; n--) damage(damaged, random);
-        spec.process = damaged.process;
-        if (typeof damaged.linux === "object") Object.assign(spec.linux, damaged.linux);
-        const mounts = damaged.options?.mounts;
-        if (!Array.isArray(mounts)) return;
-        spec.mounts.forEach((mount: AnySpec, i: number) => Object.assign(mount, mounts[i]));
+        if (writer === undefined) enrich(spec);
+        else Object.assign(spec, realSpec(writer, spec.root.path));
+        // Limits that this machine lets nobody raise are no news.
+        Object.assign(spec.process, { args: ["true"], rlimits: undefined });
+        damageSpec(spec, random);
       },
     });
-    const { code, stderr } = await world.belay(["run", "--bundle", bundle, world.id()]);
-    const what = `BELAY_SEED=${SEED}, round ${round}: ${code} ${stderr}`;
-    if (code === 0) ended.well++;
-    else {
-      ended.refused++;
-      assertClear(stderr, what);
-    }
+    const ended = await world.belay(["run", "--bundle", bundle, world.id()]);
+    const what = `BELAY_SEED=${SEED}, round ${round}, ${writer}: ${ended.code} ${ended.stderr}`;
+    outcomes.add(ended, 1, what);
+    Deno.removeSync(bundle, { recursive: true });
   }
-  assert(ended.refused > 0, JSON.stringify(ended));
+  outcomes.assertBoth();
 });
 
 e2e(
@@ -79,6 +98,7 @@ e2e(
     const id = world.id();
     await world.ok(["run", "-d", "--bundle", await world.bundle({ args: ["sleep", "1000"] }), id]);
     const file = `${world.dir}/process.json`;
+    const outcomes = new Outcomes();
     for (let round = 0; round < ROUNDS; round++) {
       const process: AnySpec = {
         ...{ args: ["true"], env: ["PATH=/bin"], cwd: "/", terminal: false, oomScoreAdj: 5 },
@@ -90,111 +110,60 @@ e2e(
       let text = JSON.stringify(process);
       if (random(8) === 0) text = text.slice(0, random(text.length));
       Deno.writeTextFileSync(file, text);
-      const { code, stderr } = await world.belay(["exec", "--process", file, id]);
-      const what = `BELAY_SEED=${SEED}, round ${round}: ${text}: ${code} ${stderr}`;
-      assert(code === 0 || code === 255, what);
-      if (code !== 0) assertClear(stderr, what);
+      const ended = await world.belay(["exec", "--process", file, id]);
+      const what = `BELAY_SEED=${SEED}, round ${round}: ${text}: ${ended.code} ${ended.stderr}`;
+      outcomes.add(ended, 255, what);
     }
+    outcomes.assertBoth();
     assertEquals(JSON.parse((await world.ok(["ps", "-f", "json", id])).stdout).length, 1);
     await world.ok(["delete", "--force", id]);
   },
 );
 
-/** Sockets as nobody should offer them; what is to be closed afterwards. */
-const RUDE: Readonly<Record<string, (path: string) => readonly number[]>> = {
-  "a plain file": (path) => {
-    Deno.writeTextFileSync(path, "");
-    return [];
-  },
-  "a directory": (path) => {
-    Deno.mkdirSync(path);
-    return [];
-  },
-  "a socket that nobody has bound any more": (path) => {
-    const fd = thread.call(socket(SOCK.SOCK_STREAM));
-    thread.batch([bind(fd, path), close(fd)]);
-    return [];
-  },
-  "a socket of another type": (path) => {
-    const fd = thread.call(socket(SOCK.SOCK_SEQPACKET));
-    thread.batch([bind(fd, path), listen(fd, 1)]);
-    return [fd];
-  },
-  "a socket with a full queue": (path) => {
-    const fd = thread.call(socket(SOCK.SOCK_STREAM));
-    const waiting = thread.call(socket(SOCK.SOCK_STREAM));
-    thread.batch([bind(fd, path), listen(fd, 0), connect(waiting, path)]);
-    return [fd, waiting];
-  },
-};
-
-/** Every command that sends to a socket of its caller's. */
-function senders(bundle: string, id: string, running: string, path: string): string[][] {
-  const create = ["--bundle", bundle, id];
-  return [
-    ["create", "--console-socket", path, ...create],
-    ["run", "--detach", "--pidfd-socket", path, "--console-socket", path, ...create],
-    ["exec", "--detach", "--tty", "--console-socket", path, running, "sleep", "1001"],
-    ["exec", "--pidfd-socket", path, running, "sleep", "1001"],
-  ];
+/** The files of a container's cgroups that an update may change. */
+function limits(id: string): Record<string, string> {
+  const files = ["memory.limit_in_bytes", "memory.soft_limit_in_bytes", "cpu.shares"]
+    .concat("cpu.cfs_quota_us", "cpu.cfs_period_us", "cpuset.cpus", "cpuset.mems", "pids.max");
+  return Object.fromEntries(files.map((file) => {
+    const place = `/sys/fs/cgroup/${file.split(".")[0]}/${id}/${file}`;
+    return [file, Deno.readTextFileSync(place).trim()];
+  }));
 }
 
-async function offered(world: World, what: string, running: string, bundle: string): Promise<void> {
-  const path = `${world.dir}/${what.replaceAll(" ", "-")}`;
-  const open = RUDE[what]?.(path) ?? [];
-  try {
-    const id = world.id();
-    // All at once: where a socket is to be waited for, it takes its time.
-    await Promise.all(
-      senders(bundle, id, running, path).map(async (args, i) => {
-        const own = args.map((arg) => arg === id ? `${id}-${i}` : arg);
-        const { code, stderr } = await world.belay(own);
-        assert(code !== 0, `${what}: ${own.join(" ")}`);
-        assertClear(stderr, `${what}: ${own.join(" ")}: ${stderr}`);
-        assertStringIncludes(stderr, `-socket: ${path}`);
-      }),
-    );
-  } finally {
-    for (const fd of open) thread.call(close(fd));
-  }
-}
+const V1 = ["memory", "cpu", "pids", "cpuset"].map((name) =>
+  noFile(`/sys/fs/cgroup/${name}/cgroup.procs`)
+);
 
-e2e("rude sockets of callers make an error, no hang, and leave nothing", async (world) => {
-  const running = world.id();
-  const bundle = await world.bundle({
-    args: ["sleep", "1000"],
-    config: (spec) => spec.process.terminal = true,
-  });
-  const plain = await world.bundle({ args: ["sleep", "1000"] });
-  await world.ok(["run", "--detach", "--bundle", plain, running]);
-  for (const what of Object.keys(RUDE)) await offered(world, what, running, bundle);
-  assertEquals(JSON.parse((await world.ok(["ps", "-f", "json", running])).stdout).length, 1);
-  await world.ok(["delete", "--force", running]);
-});
-
-for (const command of ["create", "exec"]) {
-  e2e(`${command} survives a console socket whose reader hangs up at once`, async (world) => {
-    const path = `${world.dir}/socket`;
-    const fd = thread.call(socket(SOCK.SOCK_STREAM));
-    thread.batch([bind(fd, path), listen(fd, 5)]);
+e2e(
+  `update answers to ${ROUNDS} damaged --resources with success, or a clear error and the limits from before`,
+  async (world) => {
+    const random = generator(SEED + 2);
     const id = world.id();
     const bundle = await world.bundle({
       args: ["sleep", "1000"],
-      config: (spec) => spec.process.terminal = command === "create",
+      config: (spec) => spec.linux.cgroupsPath = `/${id}`,
     });
-    if (command === "exec") await world.ok(["run", "--detach", "--bundle", bundle, id]);
-    const sent = command === "create"
-      ? world.spawn(["create", "--console-socket", path, "--bundle", bundle, id])
-      : world.spawn([
-        ...["exec", "--tty", "--detach", "--console-socket", path],
-        ...["--pid-file", `${world.dir}/pid`, id, "sleep", "1001"],
-      ]);
-    // Nobody ever accepts it, and the queue is closed while it waits there.
-    assertEquals((await sent.ended).code, 0);
-    thread.call(close(fd));
+    await world.ok(["run", "--detach", "--bundle", bundle, id]);
+    const file = `${world.dir}/resources.json`;
+    const outcomes = new Outcomes();
+    for (let round = 0; round < ROUNDS; round++) {
+      const resources = {
+        memory: { limit: (32 + round % 32) << 20, reservation: 16 << 20 },
+        cpu: { shares: 100 + round % 100, quota: 10_000, period: 20_000, cpus: "0", mems: "0" },
+        pids: { limit: 20 + round % 20 },
+      };
+      for (let n = random(3); n >= 0; n--) damage(resources, random);
+      let text = JSON.stringify(resources);
+      if (random(8) === 0) text = text.slice(0, random(text.length));
+      Deno.writeTextFileSync(file, text);
+      const before = limits(id);
+      const [from, options] = round % 2 === 0 ? ["-", { stdin: text }] : [file, {}];
+      const ended = await world.belay(["update", "--resources", from, id], options);
+      const what = `BELAY_SEED=${SEED}, round ${round}: ${text}: ${ended.code} ${ended.stderr}`;
+      if (outcomes.add(ended, 1, what) === "refused") assertEquals(limits(id), before, what);
+    }
+    outcomes.assertBoth();
     await world.ok(["delete", "--force", id]);
-    if (command !== "exec") return;
-    using added = Pidfd.open(thread, Number(Deno.readTextFileSync(`${world.dir}/pid`)));
-    added.reap(); // it is this process's, as its caller's
-  });
-}
+  },
+  V1,
+);

@@ -34,6 +34,7 @@ export interface Notified {
 export class Agent implements Disposable {
   readonly path: string;
   readonly #socket = thread.call(socket(SOCK.SOCK_STREAM));
+  #open = true;
 
   constructor(world: World) {
     this.path = `${world.dir}/agent-${crypto.randomUUID().slice(0, 8)}`;
@@ -67,8 +68,10 @@ export class Agent implements Disposable {
     return events !== 0;
   }
 
+  /** Nobody listens any more; twice is harmless. */
   [Symbol.dispose](): void {
-    thread.call(close(this.#socket));
+    if (this.#open) thread.call(close(this.#socket));
+    this.#open = false;
   }
 }
 

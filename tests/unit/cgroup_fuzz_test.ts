@@ -1,22 +1,14 @@
-// Damaged texts of the kernel and of clients: parsers answer, or refuse by name. BELAY_SEED=n varies the texts.
+// Damaged texts of the kernel and of clients: parsers answer, or refuse by name. BELAY_SEED=n varies the texts,
+// BELAY_FUZZ=n makes n times as many rounds.
 import { assert, assertEquals } from "@std/assert";
 import { parseProcCgroup } from "../../runtime/cgroup/cgroup_mounts.ts";
 import { isReachable, parseMountinfo } from "../../runtime/cgroup/mountinfo.ts";
 import { parseExactJson } from "../../runtime/spec/parse_json.ts";
 import { RESOURCES } from "../../runtime/spec/resources_schema.ts";
 import { ValidationError } from "../../runtime/spec/validation_error.ts";
+import { generator, rounds, SEED } from "../random.ts";
 
-const SEED = Number(Deno.env.get("BELAY_SEED") ?? 20261126);
-const ROUNDS = 2000;
-
-/** Numbers from 0 to `limit` - 1, the same for the same seed (a linear congruence). */
-function generator(seed: number): (limit: number) => number {
-  let state = seed >>> 0;
-  return (limit) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state >>> 8) % limit;
-  };
-}
+const ROUNDS = rounds(2000);
 
 /** The text with some of its characters replaced, taken out or doubled. */
 function damaged(text: string, random: (limit: number) => number): string {

@@ -9,6 +9,7 @@ import { CommandError } from "../../runtime/cli/command_error.ts";
 import { schedule, setAffinity } from "../../runtime/process/scheduling.ts";
 import type { PreparedMount } from "../../runtime/rootfs/mounts.ts";
 import { checkLabels, labelMounts, labelProcess } from "../../runtime/security/labels.ts";
+import { BPF_OP, SECCOMP_RET } from "../../runtime/seccomp/run_filter.ts";
 import { execFiltered } from "../../runtime/seccomp/exec_filtered.ts";
 import { PROCESS } from "../../runtime/spec/process_schema.ts";
 import { MOUNT } from "../../runtime/spec/spec_schema.ts";
@@ -185,23 +186,36 @@ Deno.test("execFiltered() installs the filter just before execve, and sends the 
   );
   const stub = recorder.spawn("init");
   const filtering = {
-    ...{ flags: 2, filter: new Uint8Array(16) },
+    ...{ flags: 2, filter: answering(SECCOMP_RET.ALLOW) },
     container: { ociVersion: "1.3.0", id: "c", status: "created" as const, bundle: "/b" },
   };
   const calls = [execve("/bin/true", ["true"], [])];
   execFiltered(recorder.thread, stub, calls, filtering);
   assertEquals(recorder.calls.map(({ process, text }) => `${process}: ${text}`), [
-    "init: seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, {2 instructions})",
+    "init: seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, {1 instructions})",
     'init: execve("/bin/true", ["true"], [])',
   ]);
-  recorder.calls.length = 0;
-  execFiltered(recorder.thread, stub, calls, { ...filtering, listener: { path: "/run/agent" } });
-  assertEquals(recorder.calls.map(({ process, name }) => `${process}: ${name}`), [
-    ...["belay: socket", "belay: setsockopt", "belay: connect", "init: openat", "init: close"],
-    ...["init: seccomp", "init: sendmsg", "belay: sendmsg", "belay: close", "belay: close"],
-    "init: execve",
-  ]);
+  const listening = { ...filtering, listener: { path: "/run/agent" } };
+  // Its own copy is closed where the filter lets it: then nobody but the agent has the listener.
+  for (const action of [SECCOMP_RET.ALLOW, SECCOMP_RET.USER_NOTIF]) {
+    recorder.calls.length = 0;
+    execFiltered(recorder.thread, stub, calls, { ...listening, filter: answering(action) });
+    assertEquals(recorder.calls.map(({ process, name }) => `${process}: ${name}`), [
+      ...["belay: socket", "belay: setsockopt", "belay: connect", "init: openat", "init: close"],
+      ...["init: seccomp", "init: sendmsg", "belay: sendmsg", "belay: close", "belay: close"],
+      ...action === SECCOMP_RET.ALLOW ? ["init: close"] : [],
+      "init: execve",
+    ]);
+  }
 });
+
+/** A filter of one instruction, with one answer to everything. */
+function answering(action: number): Uint8Array {
+  const code = new DataView(new ArrayBuffer(8));
+  code.setUint16(0, BPF_OP.RET_K, true);
+  code.setUint32(4, action, true);
+  return new Uint8Array(code.buffer);
+}
 
 /** How long the text of a message is: the second field of its only vector. */
 function stateSize(header: Struct): number {

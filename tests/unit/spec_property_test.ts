@@ -1,6 +1,7 @@
 /**
  * Whatever is thrown at the parser, it answers with a Spec or with a ValidationError. The inputs
- * come from a seeded generator; BELAY_SEED=n repeats or varies them.
+ * come from a seeded generator; BELAY_SEED=n repeats or varies them, BELAY_FUZZ=n makes n times as
+ * many of them.
  */
 import { assert, assertEquals } from "@std/assert";
 import { defaultSpec, rootlessSpec } from "../../runtime/spec/default_spec.ts";
@@ -8,10 +9,10 @@ import { parseJson } from "../../runtime/spec/parse_json.ts";
 import { parseMountOptions } from "../../runtime/spec/mount_options.ts";
 import { parseSpec, parseSpecText } from "../../runtime/spec/parse_spec.ts";
 import { ValidationError } from "../../runtime/spec/validation_error.ts";
-import { generator } from "../random.ts";
+import { generator, rounds, SEED } from "../random.ts";
+import { REAL_CONFIGS } from "../real_configs.ts";
 
-const SEED = Number(Deno.env.get("BELAY_SEED") ?? 20261122);
-const ROUNDS = 3000;
+const ROUNDS = rounds(3000);
 
 /** A valid config in which every kind of field occurs, so that a mutation can hit it. */
 function richSpec(): object {
@@ -120,9 +121,11 @@ const printable = (value: unknown): string =>
 
 Deno.test("parseSpec() throws nothing but ValidationError when valid configs are mutated", () => {
   const random = generator(SEED);
+  const real = [...REAL_CONFIGS.values()].map((text) => () => JSON.parse(text));
+  const originals = [richSpec, () => structuredClone(defaultSpec()), ...real];
   const counts = { accepted: 0, refused: 0 };
   for (let round = 0; round < ROUNDS; round++) {
-    let config: unknown = round % 2 === 0 ? richSpec() : structuredClone(defaultSpec());
+    let config: unknown = originals[round % originals.length]?.();
     for (let n = random(4); n >= 0; n--) config = mutate(config, random);
     counts[answers(() => parseSpec(config), () => printable(config))]++;
   }
@@ -130,14 +133,17 @@ Deno.test("parseSpec() throws nothing but ValidationError when valid configs are
   assert(counts.accepted > ROUNDS / 20 && counts.refused > ROUNDS / 20, JSON.stringify(counts));
 });
 
-Deno.test("parseSpec() accepts the config that the mutations start from", () => {
+Deno.test("parseSpec() accepts the configs that the mutations start from", () => {
   assertEquals(parseSpec(richSpec()).warnings, []);
+  for (const text of REAL_CONFIGS.values()) parseSpecText(text, "config.json");
 });
 
 Deno.test("parseSpecText() answers when the bytes of a config are damaged", () => {
   const random = generator(SEED + 1);
-  const original = new TextEncoder().encode(JSON.stringify(richSpec(), null, " "));
+  const texts = [JSON.stringify(richSpec(), null, " "), ...REAL_CONFIGS.values()];
+  const originals = texts.map((text) => new TextEncoder().encode(text));
   for (let round = 0; round < ROUNDS; round++) {
+    const original = originals[round % originals.length] ?? new Uint8Array();
     const bytes = original.slice(0, random(8) === 0 ? random(original.length) : original.length);
     for (let n = random(3); n >= 0 && bytes.length > 0; n--) {
       bytes[random(bytes.length)] = random(256);
