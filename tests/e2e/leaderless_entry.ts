@@ -9,4 +9,4 @@ const NR_EXIT = Deno.build.arch === "x86_64" ? 60 : 93;
 
 const worker = await NetnsWorker.enter(thread, "new");
 console.log(worker.inode);
-syscall(NR_EXIT, 0n, 0n, 0n, 0n, 0n, 0n);
+syscall(NR_EXIT, [0, 0, 0, 0, 0, 0]);
