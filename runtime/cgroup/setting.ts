@@ -60,18 +60,18 @@ export function applySettings(kernel: Kernel, settings: readonly PlacedSetting[]
 }
 
 /**
- * The settings that would bring back what the files say now. What has no file now has nothing to bring back.
+ * The settings that would bring back what the files say now, each by itself: in which order they can be had is the
+ * caller's to find. What has no file now has nothing to bring back.
  * @throws SyscallError
  */
 export function readBack(kernel: Kernel, settings: readonly PlacedSetting[]): PlacedSetting[] {
   return settings.flatMap((setting): PlacedSetting[] => {
     const { directory, field, controller, readBack = (text: string) => text.trim() } = setting;
-    const { comparedWithNext, otherwise } = setting;
+    const { otherwise } = setting;
     for (const file of [setting.file, ...(otherwise === undefined ? [] : [otherwise.file])]) {
       const text = readIfThere(kernel, `${directory}/${file}`);
       if (text === undefined) continue;
-      const compared = comparedWithNext === undefined ? {} : { comparedWithNext };
-      return [{ directory, field, controller, file, value: readBack(text), ...compared }];
+      return [{ directory, field, controller, file, value: readBack(text) }];
     }
     return [];
   });

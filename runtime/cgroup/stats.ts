@@ -1,4 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
+import { modeOf } from "./cgroup_mode.ts";
 import type { CgroupDirectory } from "./cgroup_plan.ts";
 import { statsV1 } from "./stats_v1.ts";
 import { statsV2 } from "./stats_v2.ts";
@@ -59,8 +60,5 @@ export interface Stats {
 
 /** What a container has used so far. What this kernel does not count is 0. @throws SyscallError */
 export function readStats(kernel: Kernel, directories: readonly CgroupDirectory[]): Stats {
-  const counted = directories.some(({ version, controllers }) =>
-    version === 1 && controllers[0] !== "name=systemd"
-  );
-  return counted ? statsV1(kernel, directories) : statsV2(kernel, directories);
+  return modeOf(directories) === "v1" ? statsV1(kernel, directories) : statsV2(kernel, directories);
 }

@@ -4,6 +4,7 @@ import { readFile } from "../../ffi/files.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
 import type { LinuxResources } from "../spec/types.ts";
 import { CgroupError } from "./cgroup_error.ts";
+import { modeOf } from "./cgroup_mode.ts";
 import { type CgroupDirectory, placed } from "./cgroup_plan.ts";
 import { settingsV1 } from "./resources_v1.ts";
 import { type Present, settingsV2 } from "./resources_v2.ts";
@@ -50,7 +51,7 @@ export function updateCgroup(
  */
 function bringBack(kernel: Kernel, before: ReturnType<typeof readBack>, reason: unknown): void {
   const failed: string[] = [];
-  let rest = before.toReversed().map(({ comparedWithNext: _, ...setting }) => setting);
+  let rest = before.toReversed();
   // Values that the kernel compares with each other may need a second round.
   for (let round = 0; round < 2 && rest.length > 0; round++) {
     failed.length = 0;
@@ -68,14 +69,6 @@ function bringBack(kernel: Kernel, before: ReturnType<typeof readBack>, reason: 
   if (rest.length === 0) return;
   const what = `an update failed half-way, and old values could not be brought back: ${failed}`;
   throw new CgroupError(what, { cause: reason });
-}
-
-/** Cgroup v1 by what limits; a lone name=systemd hierarchy does not. */
-export function modeOf(directories: readonly CgroupDirectory[]): "v1" | "v2" | "none" {
-  const limits = ({ version, controllers }: CgroupDirectory) =>
-    version === 1 && controllers[0] !== "name=systemd";
-  if (directories.some(limits)) return "v1";
-  return directories.some(({ version }) => version === 2) ? "v2" : "none";
 }
 
 /** What is there already of the values that are written together with others. */

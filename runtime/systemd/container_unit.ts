@@ -13,7 +13,7 @@ import { geteuid } from "../../ffi/syscalls/credentials.ts";
 import { CgroupError } from "../cgroup/cgroup_error.ts";
 import type { CgroupDirectory, CgroupPlan } from "../cgroup/cgroup_plan.ts";
 import { listProcesses } from "../cgroup/processes.ts";
-import { modeOf } from "../cgroup/update_cgroup.ts";
+import { modeOf } from "../cgroup/cgroup_mode.ts";
 import type { LinuxResources, Spec } from "../spec/types.ts";
 import { busAddress } from "./bus_address.ts";
 import { Manager } from "./manager.ts";

@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { modeOf } from "../../runtime/cgroup/cgroup_mode.ts";
 import { cgroupWorld, parseProcCgroup } from "../../runtime/cgroup/cgroup_mounts.ts";
 import { parseMountinfo } from "../../runtime/cgroup/mountinfo.ts";
 
@@ -159,3 +160,14 @@ function generator(seed: number): () => number {
     return state >>> 0;
   };
 }
+
+Deno.test("modeOf() is v1 only where a controller of v1 limits", () => {
+  const systemd = { version: 1, controllers: ["name=systemd"] } as const;
+  const pids = { version: 1, controllers: ["pids"] } as const;
+  const unified = { version: 2, controllers: [] } as const;
+  assertEquals(modeOf([]), "none");
+  assertEquals(modeOf([systemd]), "none");
+  assertEquals(modeOf([unified]), "v2");
+  assertEquals(modeOf([systemd, unified]), "v2");
+  assertEquals(modeOf([systemd, pids, unified]), "v1");
+});
