@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { libseccompVersion, resolveArch, resolveSyscall, SCMP_ACT } from "../../ffi/libseccomp.ts";
 import { ERRNO } from "../../ffi/abi/errno.ts";
+import { SOCK_FILTER_SIZE } from "../../ffi/syscalls/seccomp.ts";
 import { compileFilter } from "../../runtime/seccomp/compile_filter.ts";
-import { runFilter } from "../../runtime/seccomp/run_filter.ts";
+import { BPF_OP, runFilter } from "../../runtime/seccomp/run_filter.ts";
 import { SECCOMP } from "../../runtime/spec/seccomp_schema.ts";
 import type { LinuxSeccomp } from "../../runtime/spec/types.ts";
 import { ValidationError } from "../../runtime/spec/validation_error.ts";
@@ -181,6 +182,41 @@ const TABLE = [
   ...["execve", "exit", "wait4", "kill", "uname", "fcntl", "flock", "fsync", "getcwd", "chdir"],
   ...["umask", "getuid", "setuid", "setsid", "mount", "sync", "openat", "mkdirat", "unshare"],
 ];
+
+Deno.test("runFilter() does what classic BPF says of each instruction", () => {
+  const { LD_W_ABS, ALU_AND_K, JMP_JA, JMP_JEQ_K, JMP_JGT_K, JMP_JGE_K, JMP_JSET_K, RET_K } =
+    BPF_OP;
+  /** Loads a word, and answers 1 when the jump is taken, 2 when not. */
+  const answer = (offset: number, op: number, k: number): number => {
+    const code = [[LD_W_ABS, offset], [op, k, 0, 1], [RET_K, 1], [RET_K, 2]];
+    return runFilter(program(code), { nr: 6, arch: 0xc000003e, args: [0x1_8000_0003n] });
+  };
+  const [NR, ARCH, ARG0_LOW, ARG0_HIGH] = [0, 4, 16, 20];
+  for (
+    const [offset, op, k, expected] of [
+      ...[[NR, JMP_JEQ_K, 6, 1], [NR, JMP_JEQ_K, 7, 2], [ARCH, JMP_JEQ_K, 0xc000003e, 1]],
+      ...[[NR, JMP_JGT_K, 5, 1], [NR, JMP_JGT_K, 6, 2], [ARG0_LOW, JMP_JGT_K, 0x7fffffff, 1]],
+      ...[[NR, JMP_JGE_K, 6, 1], [NR, JMP_JGE_K, 7, 2], [ARG0_HIGH, JMP_JGE_K, 1, 1]],
+      ...[[NR, JMP_JSET_K, 2, 1], [NR, JMP_JSET_K, 9, 2], [ARG0_LOW, JMP_JSET_K, 0x80000000, 1]],
+    ] as const
+  ) assertEquals(answer(offset, op, k), expected, `${offset} ${op} ${k}`);
+  const masked = [[LD_W_ABS, ARG0_LOW], [ALU_AND_K, 0x80000001], [JMP_JEQ_K, 0x80000001, 0, 1]];
+  const jump = [[JMP_JA, 1], [RET_K, 3], [RET_K, 4]];
+  const data = { nr: 6, arch: 0, args: [0x1_8000_0003n] };
+  assertEquals(runFilter(program([...masked, ...jump]), data), 4);
+});
+
+/** Instructions as struct sock_filter: operation, k, and how many to skip when true and when false. */
+function program(code: readonly (readonly number[])[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(code.length * SOCK_FILTER_SIZE));
+  code.forEach(([op = 0, k = 0, ifTrue = 0, ifFalse = 0], i) => {
+    view.setUint16(i * SOCK_FILTER_SIZE, op, true);
+    view.setUint8(i * SOCK_FILTER_SIZE + 2, ifTrue);
+    view.setUint8(i * SOCK_FILTER_SIZE + 3, ifFalse);
+    view.setUint32(i * SOCK_FILTER_SIZE + 4, k, true);
+  });
+  return new Uint8Array(view.buffer);
+}
 
 Deno.test("runFilter() throws when a program does not end or has a strange instruction", () => {
   const data = { nr: 0, arch: 0 };
