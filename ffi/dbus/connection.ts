@@ -56,7 +56,7 @@ export class DbusConnection implements Disposable {
   ) {}
 
   /**
-   * Connects, says who we are (SASL EXTERNAL: the kernel tells the bus) and Hello.
+   * Connects, has the kernel say who we are (SASL EXTERNAL) and says Hello.
    * @param address As in DBUS_SYSTEM_BUS_ADDRESS.
    * @throws {DbusError} that names the bus.
    */
@@ -131,9 +131,10 @@ export class DbusConnection implements Disposable {
   }
 
   #authenticate(uid: number): void {
-    const id = [...String(uid)].map((digit) => digit.charCodeAt(0).toString(16)).join("");
-    this.#send(new TextEncoder().encode(`\0AUTH EXTERNAL ${id}\r\n`), "AUTH");
-    const answer = this.#line();
+    // Without a number: the bus takes the kernel's, which is another than ours where it is in another user namespace.
+    this.#send(new TextEncoder().encode("\0AUTH EXTERNAL\r\nDATA\r\n"), "AUTH");
+    const first = this.#line();
+    const answer = first.startsWith("DATA") ? this.#line() : first;
     if (!answer.startsWith("OK ")) {
       throw new DbusError(`${this.bus}: it does not let uid ${uid} in: ${JSON.stringify(answer)}`);
     }

@@ -1,6 +1,6 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
-import { readFile, writeFile } from "../../ffi/files.ts";
+import { writeFile } from "../../ffi/files.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
 import { close, openat } from "../../ffi/syscalls/file.ts";
 import {
@@ -10,19 +10,18 @@ import {
   bpf_prog_load,
   BPF_PROG_TYPE,
 } from "../../ffi/syscalls/bpf.ts";
+import { isHostRoot } from "../security/user_namespace.ts";
 import { CgroupError } from "./cgroup_error.ts";
 import type { CgroupDirectory } from "./cgroup_plan.ts";
 import { describeException, type DeviceList } from "./device_list.ts";
 import { deviceProgram } from "./device_program.ts";
 
-/** What /proc/self/uid_map says outside of user namespaces (user_namespaces(7)). */
-const INITIAL_UID_MAP = /^\s*0\s+0\s+4294967295\s*$/;
-
 /**
  * Puts a device list in force for a cgroup: by the files of the v1 controller, or by a program on cgroup v2.
  *
- * In a user namespace the kernel lets nobody do either. There it is no loss: device nodes cannot be made in one, and
- * those that are there are the owner's to open. runc goes on without, too.
+ * The kernel lets nobody do either in a user namespace, nor anybody but root outside. There it is no loss: the
+ * container has a user namespace then, in which device nodes cannot be made, and those that are there are the owner's
+ * to open. runc goes on without, too.
  *
  * @throws {CgroupError}
  */
@@ -31,7 +30,7 @@ export function applyDevices(kernel: Kernel, directory: CgroupDirectory, list: D
     if (directory.version === 1) writeList(kernel, directory.path, list);
     else attachProgram(kernel, directory.path, list);
   } catch (error) {
-    if (isSyscallError(error, "EPERM") && inUserNamespace(kernel)) return;
+    if (isSyscallError(error, "EPERM") && !isHostRoot(kernel)) return;
     throw new CgroupError(`linux.resources.devices: cannot restrict ${directory.path}`, {
       cause: error,
     });
@@ -60,8 +59,4 @@ function attachProgram(kernel: Kernel, path: string, list: DeviceList): void {
   } finally {
     kernel.call(close(program));
   }
-}
-
-function inUserNamespace(kernel: Kernel): boolean {
-  return !INITIAL_UID_MAP.test(readFile(kernel, AT_FDCWD, "/proc/self/uid_map"));
 }

@@ -1,10 +1,9 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
 import { attempt, Call, tolerate } from "../../ffi/call.ts";
-import { readFile } from "../../ffi/files.ts";
 import { isSyscallError, type SyscallError } from "../../ffi/syscall_error.ts";
-import { geteuid } from "../../ffi/syscalls/credentials.ts";
 import { faccessat2, mkdirat } from "../../ffi/syscalls/file.ts";
+import { isHostRoot } from "../security/user_namespace.ts";
 import { CgroupError } from "./cgroup_error.ts";
 import type { CgroupPlan, PlannedDirectory } from "./cgroup_plan.ts";
 import type { CgroupEntry } from "./destroy_cgroups.ts";
@@ -120,15 +119,8 @@ function assertDispensable(
   forgiving: Forgiving,
 ): void {
   const forbidden = cause.is("EROFS") ||
-    (cause.is("EACCES", "EPERM") && (forgiving === "true" || !isPrivileged(kernel)));
+    (cause.is("EACCES", "EPERM") && (forgiving === "true" || !isHostRoot(kernel)));
   if (forbidden && needed === undefined && forgiving !== "false") return;
   const remedy = forbidden ? `; ${needed} needs it, a container without limits does not` : "";
   throw new CgroupError(`cannot make cgroup ${path}${remedy}`, { cause });
-}
-
-/** Root, and not only of a user namespace. */
-function isPrivileged(kernel: Kernel): boolean {
-  if (kernel.call(geteuid()) !== 0) return false;
-  const map = readFile(kernel, AT_FDCWD, "/proc/self/uid_map");
-  return /^\s*0\s+0\s+4294967295\s*$/.test(map);
 }

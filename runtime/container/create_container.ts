@@ -82,7 +82,7 @@ export async function createContainer(
   const namespaces = planNamespaces(spec);
   const ownUser = namespaces.user !== "none";
   const mounts = await checkedLabels(thread, spec, prepareMounts(thread, spec.mounts));
-  const unit = request.systemdCgroup ? await planUnit(thread, spec, request.id) : undefined;
+  const unit = request.systemdCgroup ? await planUnit(thread, spec, request) : undefined;
   const cgroupPlan = Cgroup.plan(spec, request.id, readCgroupWorld(thread), unit?.path);
   const privileged = (thread.call(capget()).effective & CAP_SYS_ADMIN) !== 0n;
   if (!privileged) checkUnprivileged(spec, ownUser);
@@ -168,9 +168,13 @@ async function prepareFilter(
 }
 
 /** The unit that is to have the cgroup; nothing of this is loaded where belay makes cgroups itself. */
-async function planUnit(thread: Kernel, spec: Spec, id: string): Promise<ContainerUnit> {
+async function planUnit(
+  thread: Kernel,
+  spec: Spec,
+  { id, rootless }: CreateRequest,
+): Promise<ContainerUnit> {
   const { ContainerUnit } = await import("../systemd/container_unit.ts");
-  return ContainerUnit.plan(thread, spec, id, (name) => Deno.env.get(name));
+  return ContainerUnit.plan(thread, spec, id, rootless, (name) => Deno.env.get(name));
 }
 
 /** The mounts, with the label that they are to have; whether the kernel can have profiles and labels at all. */

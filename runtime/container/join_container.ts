@@ -7,9 +7,11 @@ import { CLONE, PR } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import { enterCalls, intoCall } from "../cgroup/enter_cgroup.ts";
+import { CgroupError } from "../cgroup/cgroup_error.ts";
 import { CommandError } from "../cli/command_error.ts";
 import type { Process } from "../spec/types.ts";
 import type { StateFile } from "../state/state_file.ts";
+import type { UnitState } from "../systemd/unit_entry.ts";
 import { prepareOuter } from "./prepare_outer.ts";
 
 /** What every process has, whatever config.json names: root joins all of it, as runc does. */
@@ -58,6 +60,7 @@ export async function joinContainer(carriers: Carriers, joining: Joining): Promi
     prepareOuter(carriers, outer, process, preserveFds);
     const { initial, final } = process.execCPUAffinity ?? {};
     if (initial !== undefined) await affinity(outer, "initial", initial);
+    if (state.unit?.user) await enterUnit(carriers, state.unit, outer);
     const [there = -1] = outer.give([init.fd]);
     const [first]: unknown[] = outer.batch([
       ...(unified === undefined ? [] : [unified]),
@@ -85,9 +88,16 @@ export async function joinContainer(carriers: Carriers, joining: Joining): Promi
     endStub(outer);
     if (stub !== undefined) endStub(stub);
     // Namespaces of a process that has ended: ESRCH; a pid namespace without its first process: ENOMEM.
-    if (error instanceof SyscallError && !init.alive()) throw stopped(error);
+    const refused = error instanceof SyscallError || error instanceof CgroupError;
+    if (refused && !init.alive()) throw stopped(error);
     throw error;
   }
+}
+
+/** Puts the stub into the container's unit, where nobody but systemd may. */
+async function enterUnit({ thread }: Carriers, unit: UnitState, stub: Remote): Promise<void> {
+  const { enterUnit } = await import("../systemd/container_unit.ts");
+  enterUnit(thread, unit, stub.pidfd.pid);
 }
 
 /** Few ask for it: what does it is loaded then. */

@@ -9,13 +9,13 @@ import { Variant } from "../../ffi/dbus/encode.ts";
 import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
 import { readFile } from "../../ffi/files.ts";
 import type { Kernel } from "../../ffi/kernel.ts";
-import { geteuid } from "../../ffi/syscalls/credentials.ts";
 import { CgroupError } from "../cgroup/cgroup_error.ts";
 import type { CgroupDirectory, CgroupPlan } from "../cgroup/cgroup_plan.ts";
 import { listProcesses } from "../cgroup/processes.ts";
 import { modeOf } from "../cgroup/cgroup_mode.ts";
 import type { LinuxResources, Spec } from "../spec/types.ts";
-import { busAddress } from "./bus_address.ts";
+import { systemdBus } from "./bus_address.ts";
+import { assertDelegated } from "./delegation.ts";
 import { Manager } from "./manager.ts";
 import type { UnitEntry, UnitState } from "./unit_entry.ts";
 import { unitName } from "./unit_name.ts";
@@ -31,6 +31,8 @@ export class ContainerUnit {
   private constructor(
     private readonly entry: UnitEntry,
     private readonly slice: string,
+    /** The cgroup of its systemd. */
+    private readonly managers: string,
     /** Where its cgroup will lie in every hierarchy, from the mount point on. */
     readonly path: string,
     private readonly version: number,
@@ -39,12 +41,13 @@ export class ContainerUnit {
 
   /** What state.json keeps. */
   get state(): UnitState {
-    const { name, address } = this.entry;
-    return { name, address };
+    const { name, address, user } = this.entry;
+    return { name, address, ...(user === undefined ? {} : { user }) };
   }
 
   /**
    * Asks systemd what belay must know to plan. Nothing is made.
+   * @param rootless `--rootless`, which says whose systemd is asked.
    * @param env The environment, which says where the bus is.
    * @throws {CommandError} {ValidationError} {CgroupError} {DbusError}
    */
@@ -52,17 +55,21 @@ export class ContainerUnit {
     kernel: Kernel,
     spec: Spec,
     id: string,
+    rootless: "true" | "false" | "auto",
     env: (name: string) => string | undefined,
   ): ContainerUnit {
-    const address = busAddress(kernel.call(geteuid()), env);
-    const { name, slice, path } = unitName(spec, id);
+    const { address, user } = systemdBus(kernel, rootless, env);
+    const { name, slice, path } = unitName(spec, id, user ? "user.slice" : "system.slice");
     using manager = Manager.open(kernel, address);
     const mark = crypto.randomUUID().slice(0, 8);
     const description = `belay container ${id} (${mark})`;
-    const entry: UnitEntry = { kind: "unit", name, address, description };
-    const whole = manager.controlGroup() + path;
+    const entry: UnitEntry = {
+      ...{ kind: "unit", name, address, description },
+      ...(user ? { user } : {}),
+    };
+    const managers = manager.controlGroup();
     const resources = spec.linux.resources ?? {};
-    return new ContainerUnit(entry, slice, whole, manager.version(), resources);
+    return new ContainerUnit(entry, slice, managers, managers + path, manager.version(), resources);
   }
 
   /**
@@ -75,7 +82,8 @@ export class ContainerUnit {
     journal: { record(entries: readonly UnitEntry[]): void },
     pid: number,
   ): void {
-    const { name, address } = this.entry;
+    const { name, address, user } = this.entry;
+    if (user) assertDelegated(kernel, plan, this.managers);
     const properties = this.#properties(plan, pid);
     using manager = Manager.open(kernel, address);
     assertFree(manager, name);
@@ -101,7 +109,8 @@ export class ContainerUnit {
       [accounting, yes],
       ["TasksAccounting", yes],
       ...resourceProperties(this.resources, plan.mode, this.version),
-      ...(plan.devices === undefined ? [] : deviceProperties(plan.devices.list)),
+      // A user's systemd may not restrict devices, and ignores them.
+      ...(plan.devices === undefined || this.entry.user ? [] : deviceProperties(plan.devices.list)),
     ];
   }
 }
@@ -132,6 +141,22 @@ export function stopUnits(kernel: Kernel, entries: readonly UnitEntry[]): void {
   for (const { name, address, description } of entries) {
     using manager = Manager.open(kernel, address);
     if (manager.description(name) === description) manager.stop(name);
+  }
+}
+
+/**
+ * Has a user's systemd move a process into a container's cgroup: who is in a session's must not do that himself
+ * (cgroup-v2.rst, "Delegation Containment").
+ * @throws {CgroupError}
+ */
+export function enterUnit(kernel: Kernel, { name, address }: UnitState, pid: number): void {
+  try {
+    const manager = Manager.open(kernel, address);
+    using _manager = manager; // build.ts: of a `using` that is named once the minifier makes none
+    manager.attach(name, [pid]);
+  } catch (cause) {
+    if (!(cause instanceof DbusError)) throw cause;
+    throw new CgroupError(`systemd does not put process ${pid} into ${name}`, { cause });
   }
 }
 

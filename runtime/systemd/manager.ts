@@ -76,6 +76,11 @@ export class Manager implements Disposable {
     this.#call("SetUnitProperties", "sba(sv)", [unit, true, properties]);
   }
 
+  /** Moves processes into a unit's cgroup (from systemd 238 on). */
+  attach(unit: string, pids: readonly number[]): void {
+    this.#call("AttachProcessesToUnit", "ssau", [unit, "", pids]);
+  }
+
   /** Hangs up. */
   [Symbol.dispose](): void {
     this.bus[Symbol.dispose]();

@@ -4,6 +4,8 @@ export interface UnitState {
   readonly name: string;
   /** The address of the bus on which its systemd is. */
   readonly address: string;
+  /** It is a user's systemd: who is not in that one's cgroups already can be moved into the unit by it alone. */
+  readonly user?: true;
 }
 
 /** What the journal keeps of a unit before it is made. */

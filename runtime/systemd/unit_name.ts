@@ -20,12 +20,14 @@ export interface UnitName {
 /**
  * Reads `slice:prefix:name`, which is what `linux.cgroupsPath` is with `--systemd-cgroup`: the scope
  * `prefix-name.scope` (without a prefix `name.scope`) in that slice. Without a path it is `:belay:ID`, and without a
- * slice system.slice, as with runc.
+ * slice the default, as with runc.
+ * @param standard system.slice; user.slice of a user's systemd.
  * @throws {ValidationError}
  */
 export function unitName(
   { linux }: Pick<Spec, "linux">,
   id: string,
+  standard = "system.slice",
 ): UnitName {
   const given = linux.cgroupsPath ?? `:belay:${id}`;
   const parts = given.split(":");
@@ -46,7 +48,7 @@ export function unitName(
       } at most`,
     );
   }
-  const whole = slice === "" ? "system.slice" : slice === "-" ? "-.slice" : slice;
+  const whole = slice === "" ? standard : slice === "-" ? "-.slice" : slice;
   return { name: scope, slice: whole, path: `${slicePath(whole)}/${scope}` };
 }
 

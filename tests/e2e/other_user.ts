@@ -8,7 +8,8 @@ export const UID = 54321;
 /** Its group, of another number so that a mix-up shows. */
 export const GID = 54322;
 
-const SETPRIV = [
+/** Executes the rest of a command as this user. */
+export const SETPRIV = [
   ...["setpriv", `--reuid=${UID}`, `--regid=${GID}`, "--clear-groups", "--inh-caps=-all"],
 ];
 
@@ -18,7 +19,8 @@ export class OtherUser {
   readonly home: string;
   /** XDG_RUNTIME_DIR. */
   readonly runtimeDir: string;
-  readonly #belay: string;
+  /** An executable that this user can reach. */
+  readonly executable: string;
 
   constructor(private readonly world: World) {
     this.home = `${world.dir}/home`;
@@ -27,7 +29,7 @@ export class OtherUser {
       Deno.mkdirSync(path, { mode: 0o700 });
       Deno.chownSync(path, UID, GID);
     }
-    this.#belay = reachable(world.dir);
+    this.executable = reachable(world.dir);
   }
 
   /** The state root, below the runtime directory. */
@@ -42,7 +44,7 @@ export class OtherUser {
 
   /** Starts belay as this user. */
   spawn(args: readonly string[], options: Options = {}): Running {
-    return this.start([this.#belay, ...args], options);
+    return this.start([this.executable, ...args], options);
   }
 
   /** As `belay`, for what has to work; what it printed. @throws with what it said, when it did not. */

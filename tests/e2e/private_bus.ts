@@ -30,9 +30,8 @@ export async function withBus(
   Deno.writeTextFileSync(config, busConfiguration(socket));
   const started: Running[] = [];
   try {
-    started.push(
-      world.start(["dbus-daemon", `--config-file=${config}`, "--nofork", "--nopidfile"]),
-    );
+    const daemon = ["dbus-daemon", `--config-file=${config}`, "--nofork", "--nopidfile"];
+    started.push(world.start([...known(world, options.owner), ...daemon]));
     await until("the bus listens", () => exists(socket));
     const script = new URL("systemd_stand_in.ts", import.meta.url).pathname;
     const standIn = world.start([
@@ -55,6 +54,16 @@ export async function withBus(
       await each.ended;
     }
   }
+}
+
+/** A prefix to a command for which a user has a name: dbus-daemon lets nobody in who has none. */
+function known(world: World, owner: StandIn["owner"]): string[] {
+  if (owner === undefined) return [];
+  const passwd = `${world.dir}/passwd`;
+  const entry = `belay-test:x:${owner.join(":")}::/:/bin/false\n`;
+  Deno.writeTextFileSync(passwd, Deno.readTextFileSync("/etc/passwd") + entry);
+  const script = `mount --bind '${passwd}' /etc/passwd && exec "$@"`;
+  return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
 }
 
 function exists(path: string): boolean {

@@ -31,6 +31,8 @@ export interface StandIn {
   readonly deaf?: true;
   /** It moves no process. */
   readonly lazy?: true;
+  /** It is a user's: the cgroups that it makes are this user's. */
+  readonly owner?: readonly [uid: number, gid: number];
   /** It forgets units that have no process any more, as systemd does. */
   readonly collects?: true;
 }
@@ -58,6 +60,9 @@ class Service {
   constructor(private readonly connection: Deno.Conn, private readonly options: StandIn) {
     for (const name of options.units ?? []) {
       this.#units.set(name, { description: "another's", paths: [] });
+    }
+    for (const mount of options.owner === undefined ? [] : options.mounts) {
+      Deno.mkdirSync(mount + options.controlGroup);
     }
   }
 
@@ -111,6 +116,9 @@ class Service {
       case "ResetFailedUnit":
         this.#unit(unit); // none ever fails here
         return {};
+      case "AttachProcessesToUnit":
+        this.#attach(unit, body[2] as number[]);
+        return {};
       case "SetUnitProperties":
         this.#unit(unit);
         if (this.options.deaf) throw new Refusal(`${SYSTEMD}.PropertyReadOnly`, "it is deaf");
@@ -143,12 +151,23 @@ class Service {
     this.#units.set(name, { description: String(value("Description")), paths });
     for (const each of paths) {
       Deno.mkdirSync(each, { recursive: true });
-      if (this.options.lazy) continue;
-      for (const pid of value("PIDs") as number[]) {
+      if (this.options.owner !== undefined) give(each, this.options.owner);
+    }
+    if (this.options.lazy) return;
+    try {
+      this.#attach(name, value("PIDs") as number[]);
+    } catch (error) {
+      this.#forget(name); // whoever asked was killed meanwhile
+      throw error;
+    }
+  }
+
+  #attach(name: string, pids: readonly number[]): void {
+    for (const path of this.#unit(name).paths) {
+      for (const pid of pids) {
         try {
-          Deno.writeTextFileSync(`${each}/cgroup.procs`, String(pid));
+          Deno.writeTextFileSync(`${path}/cgroup.procs`, String(pid));
         } catch {
-          this.#forget(name); // whoever asked was killed meanwhile
           throw new Refusal(`${SYSTEMD}.UnixProcessIdUnknown`, `There is no process ${pid}.`);
         }
       }
@@ -189,6 +208,12 @@ class Service {
     await of(`${ROOT}/job/0`, "another.service", "failed"); // others' jobs are told, too
     await of(job, unit, this.options.result ?? "done");
   }
+}
+
+/** A user's systemd makes cgroups as that user. */
+function give(path: string, [uid, gid]: readonly [number, number]): void {
+  Deno.chownSync(path, uid, gid);
+  for (const { name } of Deno.readDirSync(path)) Deno.chownSync(`${path}/${name}`, uid, gid);
 }
 
 function inside(path: string): number[] {

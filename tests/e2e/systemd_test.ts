@@ -4,15 +4,21 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { noFile, noProgram, type Obstacle } from "../skip.ts";
 import { type PrivateBus, type Recorded, withBus } from "./private_bus.ts";
 import type { StandIn } from "./systemd_stand_in.ts";
-import { type AnySpec, belayPath, e2e, MARK, until, type World } from "./world.ts";
+import { GID, OtherUser, SETPRIV, UID } from "./other_user.ts";
+import { type AnySpec, belayPath, e2e, type Ended, MARK, until, type World } from "./world.ts";
 
 /** systemd's hierarchies on a machine with cgroup v1; these tests are for that. */
 const MOUNTS = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
 const OBSTACLES: Obstacle[] = [
   noProgram("dbus-daemon", "dbus"),
+  noProgram("setpriv", "util-linux"),
   ...MOUNTS.map((path) => noFile(`${path}/cgroup.procs`)),
   ...["memory", "cpu", "pids", "devices"].map((name) => noFile(`/sys/fs/cgroup/${name}/tasks`)),
 ];
+/** For a mount namespace: executes a command where cgroup2 is mounted and no other hierarchy, wherever. */
+const CGROUP2_ALONE =
+  "awk '$3 ~ /^cgroup/ { print $2 }' /proc/self/mounts | tac | xargs -r umount && " +
+  'umount /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec "$@"';
 /** Below it, with the test's mark in its name, are the test's units. */
 const GROUP = `/${MARK}-systemd`;
 
@@ -257,9 +263,8 @@ test("--systemd-cgroup on cgroup v2 alone: one directory, which is systemd's", {
     // Without v1 nothing has controllers here: they are v1's.
     config: (spec) => spec.linux.resources = { devices: [{ allow: false, access: "rwm" }] },
   });
-  const only = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup";
   const { code, stdout, stderr } = await world.start([
-    ...["unshare", "--mount", "--propagation", "private", "sh", "-c", `${only} && exec "$@"`, "sh"],
+    ...["unshare", "--mount", "--propagation", "private", "sh", "-c", CGROUP2_ALONE, "sh"],
     ...[belayPath, "--root", world.root, "--systemd-cgroup", "run", "--bundle", bundle, id],
   ], { env: bus.env }).ended;
   assertEquals([code, stderr], [0, ""]);
@@ -267,6 +272,89 @@ test("--systemd-cgroup on cgroup v2 alone: one directory, which is systemd's", {
   assertEquals(members(bus.calls()), [...START, ...STOP]);
   const { IOAccounting, DevicePolicy } = properties(bus.calls()[2]);
   assertEquals([IOAccounting, DevicePolicy], [true, "strict"]);
+});
+
+const UNIFIED = "/sys/fs/cgroup/unified";
+
+/** A user's bus, and how that user runs belay where cgroup2 alone is mounted. */
+function users(
+  name: string,
+  work: (
+    user: OtherUser,
+    bus: PrivateBus,
+    on2: (...args: string[]) => Promise<Ended>,
+    world: World,
+  ) => Promise<void>,
+): void {
+  test(name, { mounts: [UNIFIED], owner: [UID, GID] }, (world, bus) => {
+    const user = new OtherUser(world);
+    const env = {
+      ...{ PATH: Deno.env.get("PATH") ?? "", HOME: user.home, XDG_RUNTIME_DIR: user.runtimeDir },
+      DBUS_SESSION_BUS_ADDRESS: bus.env.DBUS_SYSTEM_BUS_ADDRESS ?? "",
+    };
+    const on2 = (...args: string[]) =>
+      world.start([
+        ...["unshare", "--mount", "--propagation", "private", "sh", "-c", CGROUP2_ALONE, "sh"],
+        ...[...SETPRIV, user.executable, ...args],
+      ], { clearEnv: true, env }).ended;
+    return work(user, bus, on2, world);
+  });
+}
+
+users("a user's container is in a scope of the user's systemd", async (user, bus, on2, world) => {
+  const id = world.id();
+  const bundle = await user.bundle(["sleep", "1000"], ({ linux }) => {
+    linux.cgroupsPath = `:pre:${id}`;
+    linux.resources = { devices: [{ allow: false, access: "rwm" }] };
+  });
+  const ok = async (...args: string[]) => {
+    const { code, stdout, stderr } = await on2(...args);
+    assertEquals([code, stderr], [0, ""], args.join(" "));
+    return stdout;
+  };
+  await ok("--systemd-cgroup", "run", "--detach", "--bundle", bundle, id);
+  assertEquals(members(bus.calls()), START);
+  const started = bus.calls()[2];
+  assertEquals(started?.body[0], `pre-${id}.scope`);
+  const { Description: _description, PIDs: _pids, ...rest } = properties(started);
+  // Devices are not a user's to restrict: nothing is told of them.
+  assertEquals(rest, {
+    ...{ Slice: "user.slice", Delegate: true, DefaultDependencies: false },
+    ...{ CPUAccounting: true, MemoryAccounting: true, IOAccounting: true, TasksAccounting: true },
+  });
+  const place = `${GROUP}/user.slice/pre-${id}.scope`;
+  const { pid } = JSON.parse(await ok("state", id));
+  assertEquals(cgroupsOf(pid)[""], place);
+  // Whoever calls is in a cgroup that is not the user's, and so must not move anybody out of it.
+  assertStringIncludes(await ok("exec", id, "cat", "/proc/self/cgroup"), `0::${place}\n`);
+  const attached = bus.calls().at(-1);
+  assertEquals([attached?.member, attached?.body.slice(0, 2)], [
+    "AttachProcessesToUnit",
+    [`pre-${id}.scope`, ""],
+  ]);
+  await ok("pause", id);
+  assertEquals(JSON.parse(await ok("state", id)).status, "paused");
+  await ok("delete", "--force", id);
+  assertEquals(members(bus.calls()), [...START, "AttachProcessesToUnit", ...STOP]);
+});
+
+users("a user is told what the user's systemd has not", async (user, bus, _, world) => {
+  const bundle = await user.bundle(["true"]);
+  const create = ["create", "--bundle", bundle, world.id()];
+  // Outside of that mount namespace there is cgroup v1.
+  const env = { DBUS_SESSION_BUS_ADDRESS: bus.env.DBUS_SYSTEM_BUS_ADDRESS ?? "" };
+  const v1 = await user.belay(["--systemd-cgroup", ...create], { env });
+  assertEquals(v1.code, 1);
+  assertStringIncludes(v1.stderr, "on cgroup2 alone, and here are controllers of cgroup v1");
+  const nowhere = await user.belay(["--systemd-cgroup", ...create]);
+  assertStringIncludes(nowhere.stderr, `there is no user's bus at ${user.runtimeDir}/bus`);
+  const unset = { env: { XDG_RUNTIME_DIR: "" } };
+  const unknown = await user.belay(["--root", user.home, "--systemd-cgroup", ...create], unset);
+  assertStringIncludes(unknown.stderr, "nothing says where the user's bus is");
+  assertEquals(members(bus.calls()), []);
+  for (const { stderr } of [v1, nowhere, unknown]) {
+    assert(!stderr.includes("\n    at "), stderr);
+  }
 });
 
 e2e("--systemd-cgroup names the bus that it cannot reach", async (world) => {

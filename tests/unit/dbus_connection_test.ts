@@ -7,7 +7,7 @@ import { type Asked, Recorder } from "../../ffi/recorder.ts";
 import { generator } from "../random.ts";
 
 const EAGAIN = 11;
-const OK = new TextEncoder().encode("OK 0123456789abcdef0123456789abcdef\r\n");
+const OK = new TextEncoder().encode("DATA\r\nOK 0123456789abcdef0123456789abcdef\r\n");
 const METHOD = { destination: "a.b", path: "/", interface: "a.b.C", member: "Do" };
 
 type Part = Uint8Array | number;
@@ -57,7 +57,7 @@ function joined(...parts: Uint8Array[]): Uint8Array {
 Deno.test("DbusConnection.open() says who it is and Hello", () => {
   const { bus, sent, recorder } = open([OK, reply(1)]);
   const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
-  assertEquals(text(sent[0]), "\0AUTH EXTERNAL 30\r\n"); // uid 0
+  assertEquals(text(sent[0]), "\0AUTH EXTERNAL\r\nDATA\r\n"); // the kernel knows who
   assertEquals(text(sent[1]), "BEGIN\r\n");
   assertEquals(decodeDbus(sent[2] ?? new Uint8Array()).member, "Hello");
   bus[Symbol.dispose]();
@@ -112,6 +112,7 @@ Deno.test("DbusConnection.signal() waits no longer than it was told, whatever el
 Deno.test("DbusConnection.open() refuses a bus that does not let it in, or is none, and hangs up", () => {
   const wrong: [Part[], string][] = [
     [[new TextEncoder().encode("REJECTED EXTERNAL\r\n")], "does not let uid 0 in"],
+    [[new TextEncoder().encode("DATA\r\nREJECTED EXTERNAL\r\n")], "does not let uid 0 in"],
     [[new Uint8Array(2000)], "speaks no D-Bus"],
     [[], "AUTH: the bus hung up"],
     [[EAGAIN], "AUTH: no answer in time"],

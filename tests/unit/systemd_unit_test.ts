@@ -1,14 +1,12 @@
-// What systemd is told of a container: names, limits, devices; and where its bus is.
+// What systemd is told of a container: names, limits, devices.
 import { assertEquals, assertThrows } from "@std/assert";
 import { Variant } from "../../ffi/dbus/encode.ts";
 import { deviceList, deviceRules } from "../../runtime/cgroup/device_list.ts";
-import { CommandError } from "../../runtime/cli/command_error.ts";
 import { defaultSpec } from "../../runtime/spec/default_spec.ts";
 import { parseSpec } from "../../runtime/spec/parse_spec.ts";
 import type { LinuxResources, Spec } from "../../runtime/spec/types.ts";
 import { ValidationError } from "../../runtime/spec/validation_error.ts";
 import { parseJournal } from "../../runtime/state/journal.ts";
-import { busAddress } from "../../runtime/systemd/bus_address.ts";
 import { slicePath, unitName } from "../../runtime/systemd/unit_name.ts";
 import {
   deviceProperties,
@@ -36,6 +34,7 @@ Deno.test("unitName() reads slice:prefix:name, with runc's defaults", () => {
   for (const [given, name, slice, path] of cases) {
     assertEquals(unitName(spec(given), "x"), { name, slice, path }, given);
   }
+  assertEquals(unitName(spec(), "x", "user.slice").path, "/user.slice/belay-x.scope");
 });
 
 Deno.test("unitName() refuses what systemd would refuse, and what is no scope in a slice", () => {
@@ -150,16 +149,6 @@ Deno.test("deviceProperties() tells systemd of each device, or of none where all
       "cannot be told to systemd",
     );
   }
-});
-
-Deno.test("busAddress() finds the system's bus for root, and refuses others", () => {
-  const env = (values: Record<string, string>) => (name: string) => values[name];
-  const usual = "unix:path=/run/dbus/system_bus_socket";
-  assertEquals(busAddress(0, env({})), usual);
-  assertEquals(busAddress(0, env({ DBUS_SYSTEM_BUS_ADDRESS: "" })), usual);
-  assertEquals(busAddress(0, env({ DBUS_SYSTEM_BUS_ADDRESS: "unix:path=/x" })), "unix:path=/x");
-  const user = { XDG_RUNTIME_DIR: "/r", DBUS_SESSION_BUS_ADDRESS: "unix:path=/y" };
-  assertThrows(() => busAddress(1, env(user)), CommandError, "for root alone");
 });
 
 Deno.test("Cgroup.plan() puts a unit's cgroup where systemd does, in every hierarchy", () => {
