@@ -96,6 +96,6 @@ function readText(file: string): string {
     if (cause instanceof Deno.errors.NotFound) {
       throw new CommandError(`--process: ${file}: no such file or directory`);
     }
-    throw new ValidationError("process", `${file} cannot be read`, { cause });
+    throw new ValidationError("--process", `${file} cannot be read`, { cause });
   }
 }

@@ -181,6 +181,14 @@ Deno.test("tidy: what the pages name is there: files, and functions in them", ()
   assert(pages.length > 15);
 });
 
+Deno.test("tidy: the pages about the rooms name every room of runtime/", () => {
+  const rooms = [...Deno.readDirSync(`${root}runtime`)].map(({ name }) => name);
+  for (const page of ["docs/ARCHITECTURE.md", "docs/HACKING.md"]) {
+    const [, drawn = ""] = Deno.readTextFileSync(root + page).split(/^```$/m);
+    assertEquals(rooms.filter((room) => !drawn.includes(`${room}/`)), [], page);
+  }
+});
+
 function pagesIn(directory: string): string[] {
   return [...Deno.readDirSync(root + directory)].flatMap(({ name, isDirectory }) => {
     if (isDirectory) return pagesIn(`${directory}/${name}`);
