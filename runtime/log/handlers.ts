@@ -35,6 +35,19 @@ export class FileHandler implements LogHandler {
     this.#format = format;
   }
 
+  /**
+   * Makes the file, empty, if there is none. containerd's shim reads it after every failure: where there is none
+   * because belay was killed, it tells of a missing file, and docker takes that for a missing command (exit code 127).
+   */
+  create(): void {
+    try {
+      Deno.openSync(this.#path, { append: true, create: true, mode: 0o644 }).close();
+    } catch {
+      // The first record tells why it cannot be written. Without one there was nothing to say, and a container is not
+      // left undeleted because its log is gone.
+    }
+  }
+
   /** Appends one line. */
   handle(record: LogRecord): void {
     const line = formatRecord(record, this.#format);

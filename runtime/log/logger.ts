@@ -27,7 +27,7 @@ export class Logger {
   readonly #level: LevelName;
   readonly #handlers: readonly LogHandler[];
 
-  /** Costs nothing: handlers open their files when the first record comes. */
+  /** Costs nothing. */
   constructor(level: LevelName, handlers: readonly LogHandler[]) {
     this.#level = level;
     this.#handlers = handlers;

@@ -11,10 +11,11 @@ export interface LogOptions {
   readonly debug: boolean;
 }
 
-/** The logger that the global flags ask for. It opens nothing before the first record. */
+/** The logger that the global flags ask for. The file of `--log` is there from then on, as with runc. */
 export function openLog({ log, logFormat, debug }: LogOptions): Logger {
-  const handler = log === undefined
-    ? new StderrHandler(logFormat)
-    : new FileHandler(log, logFormat);
-  return new Logger(debug ? "DEBUG" : "INFO", [handler]);
+  const level = debug ? "DEBUG" : "INFO";
+  if (log === undefined) return new Logger(level, [new StderrHandler(logFormat)]);
+  const file = new FileHandler(log, logFormat);
+  file.create();
+  return new Logger(level, [file]);
 }

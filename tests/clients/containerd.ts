@@ -101,8 +101,25 @@ export class Ctr {
   }
 
   /** `run --rm` to its end. */
-  run(flags: readonly string[], command: readonly string[]): Promise<Ended> {
-    return this.try(this.args(this.id(), ["--rm", ...flags], command));
+  run(
+    flags: readonly string[],
+    command: readonly string[],
+    options: StageOptions = {},
+  ): Promise<Ended> {
+    return this.try(this.args(this.id(), ["--rm", ...flags], command), options);
+  }
+
+  /** The same with a config.json, whose command is replaced. */
+  runSpec(
+    spec: { readonly process: { args: readonly string[] } },
+    command: readonly string[],
+  ): Promise<Ended> {
+    const file = Deno.makeTempFileSync({ dir: this.stage.dir });
+    const process = { ...spec.process, args: command };
+    Deno.writeTextFileSync(file, JSON.stringify({ ...spec, process }));
+    return this.try(
+      ["run", "--rm", "--runc-binary", this.runtime.path, "--config", file, this.id()],
+    );
   }
 
   /** As `run`, for what has to work; what it printed, trimmed. */

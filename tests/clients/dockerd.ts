@@ -14,6 +14,7 @@ export function dockerObstacles(): Obstacle[] {
   return [
     ...[notRoot(), noFile("/usr/bin/docker"), noFile(RUNC.path)],
     ...[noProgram("dockerd", "docker.io"), noProgram("tini"), noProgram("iptables")],
+    noProgram("ctr", "containerd"),
   ];
 }
 

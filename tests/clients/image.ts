@@ -6,7 +6,9 @@ export const NOT_EXECUTABLE = "/etc/passwd";
 /** Writes `rootfs.tar` into a directory; its path. */
 export async function makeRootfsTar(directory: string): Promise<string> {
   const rootfs = `${directory}/rootfs`;
-  for (const name of ["bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "var/full"]) {
+  for (
+    const name of ["bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var/full"]
+  ) {
     Deno.mkdirSync(`${rootfs}/${name}`, { recursive: true });
   }
   Deno.copyFileSync("/bin/busybox", `${rootfs}/bin/busybox`);

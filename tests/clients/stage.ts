@@ -57,6 +57,24 @@ const home = Deno.makeTempDirSync({ prefix: `belay-${MARK}-` });
 globalThis.addEventListener("unload", () => Deno.removeSync(home, { recursive: true }));
 Deno.chmodSync(home, 0o755);
 
+/**
+ * Removes what the kernel does not take back when this process is killed, and its stages with it: files, and cgroups,
+ * which are the machine's. It waits for the end of its standard input; otherwise it finds nothing to remove.
+ */
+const SWEEP = `trap '' HUP INT TERM
+cat >/dev/null
+for _ in $(seq 300); do
+  find /sys/fs/cgroup/ -mindepth 2 -maxdepth 2 -name '${MARK}*' -exec find {} -depth -type d -delete \\;
+  [ -z "$(find /sys/fs/cgroup/ -mindepth 2 -maxdepth 2 -name '${MARK}*')" ] && break
+  sleep 0.1
+done
+rm -rf --one-file-system '${home}'
+`;
+new Deno.Command("setsid", {
+  args: ["sh", "-c", SWEEP],
+  ...{ stdin: "piped", stdout: "null", stderr: "null" },
+}).spawn().unref();
+
 /** Where clients have the runtimes keep their containers. */
 const STATES = [
   ...["/run/docker/runtime-runc/moby", `/run/containerd/runc/${MARK}`, "/run/belay", "/run/runc"],

@@ -67,6 +67,19 @@ Deno.test("belay --log writes JSON that containerd reads, and tells stderr as we
   });
 });
 
+Deno.test("belay --log is there, empty, when a command has nothing to say", async () => {
+  await inTempDir(async (directory) => {
+    const log = `${directory}/log.json`;
+    const root = `${directory}/root`;
+    assertEquals((await belay(["--root", root, "--log", log, "list"])).code, 0);
+    assertEquals(Deno.readTextFileSync(log), "");
+    // Where it cannot be, nothing is refused: a container is not left because its log's directory is gone.
+    const gone = `${directory}/gone/log.json`;
+    const { code, stderr } = await belay(["--root", root, "--log", gone, "list"]);
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  });
+});
+
 Deno.test("belay --log gets problems with flags, too, also with flags before --log", async () => {
   await inTempDir(async (directory) => {
     const log = `${directory}/log`;

@@ -68,13 +68,21 @@ Deno.test("FileHandler appends one line per record, and makes no file before the
   }
 });
 
-Deno.test("openLog() opens nothing, so that a command that has nothing to say leaves no file", () => {
+Deno.test("openLog() makes the file at once, and keeps what is in it", () => {
   const directory = Deno.makeTempDirSync();
   try {
-    const log = openLog({ log: `${directory}/log`, logFormat: "text", debug: false });
-    log.debug("not at this level");
-    assertEquals([...Deno.readDirSync(directory)], []);
+    const log = `${directory}/log`;
+    openLog({ log, logFormat: "text", debug: false }).debug("not at this level");
+    assertEquals(Deno.readTextFileSync(log), "");
+    Deno.writeTextFileSync(log, "before\n");
+    openLog({ log, logFormat: "text", debug: false });
+    assertEquals(Deno.readTextFileSync(log), "before\n");
   } finally {
     Deno.removeSync(directory, { recursive: true });
   }
+});
+
+Deno.test("openLog() goes on where the file cannot be made", () => {
+  const log = openLog({ log: "/nonexistent/log", logFormat: "text", debug: false });
+  log.debug("not at this level");
 });
