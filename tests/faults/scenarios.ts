@@ -154,6 +154,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: "cgroup, user namespace",
     more: ["exec"],
+    steps: ["create", "exec", "delete --force"],
     change(spec, names) {
       limited(spec, names);
       mapped(spec);
@@ -162,6 +163,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "no cgroup", world: HIDE_CGROUPS, change: unlimited },
   {
     name: "no cgroup, user namespace",
+    steps: ["create", "delete --force"],
     world: HIDE_CGROUPS,
     change(spec) {
       unlimited(spec);
@@ -172,6 +174,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: "terminal",
     more: ["run --detach", "exec --tty", "exec --detach --tty"],
+    steps: ["create", "run --detach", "exec --tty", "exec --detach --tty"],
     terminal: true,
     pidfds: true,
     change(spec) {
@@ -202,6 +205,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: "cgroup v2",
     more: ["exec"],
+    steps: ["create", "exec", "delete", "delete --force"],
     world: `${HIDE_CGROUPS} && mount -t cgroup2 none /sys/fs/cgroup`,
     change(spec, { mark }) {
       spec.linux.cgroupsPath = `/${mark}/container`;
