@@ -9,6 +9,9 @@ const MEMORY = "/sys/fs/cgroup/memory/memory.limit_in_bytes";
 const PIDS = "/sys/fs/cgroup/pids/pids.max";
 const MB = 1024 * 1024;
 
+/** Takes more memory than it may have, as the container's first process. */
+export const OOM = ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"];
+
 /** The checks. */
 export const confinementChecks: readonly Check<Cli>[] = [
   {
@@ -270,6 +273,3 @@ export const confinementChecks: readonly Check<Cli>[] = [
     },
   },
 ];
-
-/** Takes more memory than it may have, as the container's first process. */
-const OOM = ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"];

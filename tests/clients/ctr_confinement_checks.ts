@@ -2,12 +2,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { MARK, until } from "../e2e/census.ts";
 import type { Check } from "./checks.ts";
+import { OOM } from "./confinement_checks.ts";
 import type { Ctr } from "./containerd.ts";
 import { makeRootfsTar } from "./image.ts";
 import { SLEEPER } from "./life_checks.ts";
-
-/** Takes more memory than it may have, as the container's first process. */
-const OOM = ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"];
 
 /** The checks. */
 export const ctrConfinementChecks: readonly Check<Ctr>[] = [

@@ -2,6 +2,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { until } from "../e2e/census.ts";
 import type { Check } from "./checks.ts";
+import { confinementChecks, OOM } from "./confinement_checks.ts";
 import type { DockerCli } from "./dockerd.ts";
 import { SLEEPER } from "./life_checks.ts";
 
@@ -174,4 +175,28 @@ export const remapChecks: readonly Check<DockerCli>[] = [
         assertEquals(await cli.ok("wait", name), "137");
       }),
   },
+  {
+    name: "--userns host, --read-only, volumes, exec -it",
+    async run(cli) {
+      const map = ["cat", "/proc/self/uid_map"];
+      assertMatch(await cli.output(["--userns", "host"], map), /^0\s+0\s/);
+      const dir = Deno.makeTempDirSync({ dir: cli.stage.dir });
+      Deno.chmodSync(dir, 0o777);
+      await cli.beside(["--read-only", "-v", `${dir}:/v`], SLEEPER, async (name) => {
+        const script = "touch /x 2>/dev/null && exit 9; touch /v/x; test -t 0";
+        assertEquals((await cli.onTerminal(["exec", "-it", name, "sh", "-c", script])).code, 0);
+      });
+      assertEquals(Deno.statSync(`${dir}/x`).uid, 200000);
+    },
+  },
+  {
+    name: "an OOM kill is seen as one",
+    run: (cli) =>
+      cli.beside(["--memory", "24m", "--memory-swap", "24m"], OOM, async (name) => {
+        assertEquals(await cli.ok("wait", name), "137");
+        assertEquals(await cli.inspect(name, "{{.State.OOMKilled}}"), "true");
+      }),
+  },
+  ...dockerChecks.filter(({ name }) => /^the bridge|^--network none|classic builder/.test(name)),
+  ...confinementChecks.filter(({ name }) => /^--pid container|^--network container/.test(name)),
 ];

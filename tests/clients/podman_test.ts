@@ -1,5 +1,5 @@
 // podman, rootful, with belay beside runc.
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { MARK, until } from "../e2e/census.ts";
 import { noFile, noProgram, notRoot } from "../skip.ts";
 import { clientTest } from "./client.ts";
@@ -48,13 +48,77 @@ const checks: readonly Check<Cli>[] = [
     },
   },
   {
-    name: "exec into a container with --user, --privileged and --preserve-fds",
+    name: "exec --user, --privileged, --preserve-fds",
     run: (cli) =>
       cli.beside([], SLEEPER, async (name) => {
         assertEquals(await cli.ok("exec", "--user", "1000:2000", name, "id", "-g"), "2000");
-        const caps = await cli.ok("exec", name, "grep", "^CapEff", "/proc/self/status");
-        assertMatch(caps, /\t0000000[0-9a-f]{9}$/);
+        const show = [name, "grep", "^CapEff", "/proc/self/status"];
+        assertMatch(await cli.ok("exec", ...show), /\t0000000[0-9a-f]{9}$/);
+        const privileged = await cli.ok("exec", "--privileged", ...show);
+        assert(BigInt(`0x${privileged.split("\t")[1]}`) >> 21n & 1n, "not CAP_SYS_ADMIN");
+        const exec = cli.argv("exec", "--preserve-fds", "1", name, "sh", "-c", "cat <&3");
+        const ended = await cli.stage.run(["sh", "-c", 'exec "$@" 3</etc/hostname', "sh", ...exec]);
+        assertEquals(ended.stdout, await cli.stage.ok(["cat", "/etc/hostname"]));
       }),
+  },
+  {
+    name: "a user namespace: --uidmap, --gidmap",
+    run: (cli) =>
+      cli.beside(
+        ["--uidmap", "0:200000:65536", "--gidmap", "0:200000:65536", "--tmpfs", "/t"],
+        SLEEPER,
+        async (name) => {
+          const map = await cli.ok("exec", name, "cat", "/proc/self/uid_map");
+          assertMatch(map, /^0\s+200000\s+65536$/);
+          const script = "touch /t/x /tmp/x && stat -c %u:%g /t/x /tmp/x /bin/busybox";
+          assertEquals(await cli.ok("exec", name, "sh", "-c", script), "0:0\n0:0\n0:0");
+          const pid = await cli.inspect(name, "{{.State.Pid}}");
+          const status = await cli.stage.ok(["grep", "^Uid", `/proc/${pid}/status`]);
+          assertMatch(status, /^Uid:\t200000\t200000/);
+        },
+      ),
+  },
+  {
+    name: "a published port",
+    run: (cli) =>
+      cli.beside(
+        ["--network", "podman", "--publish", "127.0.0.1:8080:80"],
+        ["sh", "-c", "echo served >/tmp/index.html; exec httpd -f -p 80 -h /tmp"],
+        async () => {
+          const get = ["busybox", "wget", "-qO-", "http://127.0.0.1:8080/"];
+          await until("it serves", async () => (await cli.stage.run(get)).stdout === "served\n");
+        },
+      ),
+  },
+  {
+    name: "build, without a network",
+    async run(cli) {
+      const dir = Deno.makeTempDirSync({ dir: cli.stage.dir });
+      Deno.writeTextFileSync(`${dir}/file`, "context\n");
+      Deno.writeTextFileSync(
+        `${dir}/Dockerfile`,
+        "FROM localhost/bb:local\nCOPY file /file\nRUN id -u >/made && cat /file >>/made\n" +
+          "USER app\nRUN id -u >/tmp/made\n",
+      );
+      const tag = cli.name();
+      await cli.ok("build", "--no-cache", "--network", "none", "--tag", tag, dir);
+      const command = ["cat", "/made", "/tmp/made"];
+      const made = await cli.ok("run", "--rm", ...cli.flags([]), `localhost/${tag}`, ...command);
+      assertEquals(made, "0\ncontext\n1000");
+      await cli.ok("rmi", `localhost/${tag}`);
+    },
+  },
+  {
+    name: "a health check",
+    run: (cli) =>
+      cli.beside(
+        ["--health-cmd", "test -e /tmp", "--health-interval", "disable"],
+        SLEEPER,
+        async (name) => {
+          await cli.ok("healthcheck", "run", name);
+          assertEquals(await cli.inspect(name, "{{.State.Health.Status}}"), "healthy");
+        },
+      ),
   },
   {
     name: "a container that is not removed is started again",
