@@ -11,6 +11,7 @@ import {
 } from "../../ffi/syscalls/namespace.ts";
 import { setresgid, setresuid } from "../../ffi/syscalls/credentials.ts";
 import { PR } from "../../ffi/abi/process_flags.ts";
+import { CommandError } from "../cli/command_error.ts";
 import type { Spec } from "../spec/types.ts";
 
 /** Possessor everything, user view, read and search (keyctl_setperm(3)), as runc grants. */
@@ -30,14 +31,21 @@ export function becomeInit(
     prctl(PR.PR_SET_NAME, "belay-init"),
     setsid(),
     umask(0),
-    ...(options.ownUserNamespace ? [setresgid(0), setresuid(0), prctl(PR.PR_SET_DUMPABLE, 0)] : []),
-    ...(options.newKeyring
-      ? [
-        tolerate(keyring, ["ENOSYS"], noKeyrings),
-        tolerate(setKeyPermissions(keyring, KEYRING_PERMISSIONS), ["ENOSYS"], noKeyrings),
-      ]
-      : []),
   ]);
+  if (options.ownUserNamespace) becomeRoot(init);
+  if (!options.newKeyring) return;
+  post(init, [
+    tolerate(keyring, ["ENOSYS"], noKeyrings),
+    tolerate(setKeyPermissions(keyring, KEYRING_PERMISSIONS), ["ENOSYS"], noKeyrings),
+  ]);
+}
+
+function becomeRoot(init: Kernel): void {
+  post(init, [setresgid(0), setresuid(0), prctl(PR.PR_SET_DUMPABLE, 0)], (cause) => {
+    if (!cause.is("EINVAL")) throw cause;
+    const problem = "the user namespace that is joined maps no id 0, which sets the container up";
+    throw new CommandError(`linux.namespaces: ${problem}`, { cause });
+  });
 }
 
 /** `hostname` and `domainname`. */

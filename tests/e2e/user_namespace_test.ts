@@ -131,3 +131,27 @@ contained("linux.uidMappings that the kernel refuses are told by their names", a
   bundle.config.linux.uidMappings = [{ containerID: 0, hostID: 4294967290, size: 10 }];
   assertStringIncludes(await bundle.refused(), "linux.uidMappings");
 });
+
+contained("a user namespace by path that maps too little is told by the field", async (bundle) => {
+  const path = `${bundle.world.dir}/pinned`;
+  bundle.namespace("user", path);
+  for (
+    const [first, user, message] of [
+      [1, { uid: 1, gid: 1 }, "linux.namespaces: the user namespace that is joined maps no id 0"],
+      [0, { uid: 5000, gid: 1 }, "process.user.uid: 5000 is not mapped"],
+      [0, { uid: 1, gid: 5001 }, "process.user.gid: 5001 is not mapped"],
+      [0, { uid: 1, gid: 1, additionalGids: [2, 5002] }, "additionalGids: one of 2, 5002 is not"],
+    ] as const
+  ) {
+    const map = `${first}:${100_000 + first}:100`;
+    const maps = ["--uid-map", map, "--gid-map", map];
+    await bundle.world.ok(["userns", "new", ...maps, "--name", path]);
+    try {
+      bundle.config.process.user = user;
+      assertStringIncludes(await bundle.refused(), message);
+    } finally {
+      await host("umount", path);
+      Deno.removeSync(path);
+    }
+  }
+});
