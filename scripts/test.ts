@@ -27,6 +27,8 @@ const deno = Deno.execPath();
 const UNIT_NEEDS = {
   "binutils": "assembles the stub",
   "binutils-aarch64-linux-gnu": "assembles the stub for aarch64",
+  "gcc": "says what the kernel's headers mean",
+  "libc6-dev": "the headers, the kernel's among them",
   "libseccomp2": "compiles system call filters",
   "qemu-user-static": "executes the stub for aarch64",
 };

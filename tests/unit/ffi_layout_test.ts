@@ -11,56 +11,36 @@ import { mount_setattr } from "../../ffi/syscalls/mount.ts";
 import { DescriptorMessage } from "../../ffi/syscalls/socket.ts";
 import { EPOLL_EVENT } from "../../ffi/syscalls/event.ts";
 import { noProgram, testUnless } from "../skip.ts";
+import * as inC from "./in_c.ts";
 
 const noGcc = noProgram("gcc");
 const notX86 = Deno.build.arch === "x86_64" ? undefined : "the offsets were written for x86_64";
 
-/** Evaluates C expressions: the compiler's word on the kernel's and glibc's structs. */
-function inC(expressions: readonly string[]): bigint[] {
-  const dir = Deno.makeTempDirSync();
-  try {
-    const lines = expressions.map((each) => `printf("%lld\\n", (long long)(${each}));`);
-    Deno.writeTextFileSync(
-      `${dir}/t.c`,
-      `#define _GNU_SOURCE
-#include <stdio.h>
-#include <stddef.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <dirent.h>
-#include <sys/wait.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/prctl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/statfs.h>
-#include <poll.h>
-#include <time.h>
-#include <linux/sched.h>
-#include <linux/openat2.h>
-#include <linux/mount.h>
-#include <linux/capability.h>
-int main(void) { ${lines.join("\n")} return 0; }`,
-    );
-    const gcc = new Deno.Command("gcc", { args: ["-w", "-o", `${dir}/t`, `${dir}/t.c`] });
-    const { success, stderr } = gcc.outputSync();
-    assert(success, new TextDecoder().decode(stderr));
-    const { stdout } = new Deno.Command(`${dir}/t`).outputSync();
-    return new TextDecoder().decode(stdout).trim().split("\n").map(BigInt);
-  } finally {
-    Deno.removeSync(dir, { recursive: true });
-  }
-}
+const HEADERS = [
+  "fcntl.h",
+  "signal.h",
+  "spawn.h",
+  "dirent.h",
+  "sys/wait.h",
+  "sys/socket.h",
+  "sys/un.h",
+  "sys/epoll.h",
+  "sys/resource.h",
+  "sys/prctl.h",
+  "sys/mman.h",
+  "sys/stat.h",
+  "sys/statfs.h",
+  "poll.h",
+  "time.h",
+  "linux/sched.h",
+  "linux/openat2.h",
+  "linux/mount.h",
+  "linux/capability.h",
+];
 
-/** Checks named numbers against C, all of them in one compilation. */
-function agree(expected: Readonly<Record<string, number>>): void {
-  const names = Object.keys(expected);
-  const actual = inC(names);
-  names.forEach((name, i) => assertEquals(BigInt(expected[name] ?? -1), actual[i], name));
+/** Checks named numbers against C. */
+function agree(expected: Readonly<Record<string, number>>, newer: readonly string[] = []): void {
+  inC.agree(HEADERS, expected, newer);
 }
 
 /** The struct behind a call's argument. */
