@@ -102,7 +102,10 @@ export class Host implements Carriers {
     this.thread.call(tolerate(mkdirat(AT_FDCWD, this.root, 0o700), ["EEXIST"], "it is there"));
     const writer = this.thread.call(openat(AT_FDCWD, this.root, O_TMPFILE | O.O_RDWR, 0o500));
     try {
-      this.thread.call(write(writer, stubElf()));
+      const elf = stubElf();
+      if (this.thread.call(write(writer, elf)) !== elf.length) {
+        throw new Error(`the stub's file in ${this.root} was not written whole`);
+      }
       // A file that is open for writing cannot be executed (ETXTBSY).
       return this.thread.call(openat(AT_FDCWD, `/proc/self/fd/${writer}`, O.O_RDONLY));
     } finally {

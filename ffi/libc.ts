@@ -1,6 +1,6 @@
 /**
- * The only place where belay opens a library. Each synchronous symbol costs 0.1-0.2 ms at start-up, so three are
- * bound, at their first use: `syscall(2)`, `__errno_location` and `posix_spawn(3)`.
+ * The only place where belay opens a library. Each synchronous symbol costs 0.1-0.2 ms at start-up, so there are
+ * few, and each is bound at its first use.
  *
  * @module
  */

@@ -91,9 +91,14 @@ export function callHelper(helper: number): BpfInstruction {
   return { code: 0x85, imm: helper };
 }
 
+/** Ends the program with what is in r0. */
+export function exit(): BpfInstruction {
+  return { code: 0x95 };
+}
+
 /** Ends the program with 0. */
 export function finish(): BpfInstruction[] {
-  return [set(0, 0), { code: 0x95 }];
+  return [set(0, 0), exit()];
 }
 
 /** The program as bytes. */

@@ -88,6 +88,3 @@ export const PIDFD_INFO = {
   PIDFD_INFO_CGROUPID: 4,
   PIDFD_INFO_EXIT: 8,
 } as const;
-
-/** nsfs ioctl: the CLONE_NEW* flag of a namespace descriptor (linux/nsfs.h). */
-export const NS_GET_NSTYPE = 0xb703;

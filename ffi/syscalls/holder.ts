@@ -11,7 +11,6 @@ export const HOLDER_IOCTL = {
   SIOCGSKNS: 0x894c,
   NS_GET_USERNS: 0xb701,
   NS_GET_PARENT: 0xb702,
-  TUNGETIFF: 0x800454d2,
   TUNGETDEVNETNS: 0x54e3,
 } as const;
 
@@ -38,19 +37,6 @@ export function owningUserNamespace(namespace: Fd): Call<number> {
 /** NS_GET_PARENT, kernel 4.9: a descriptor of the user namespace above. EPERM: there is none, or none in sight. */
 export function parentNamespace(userNamespace: Fd): Call<number> {
   return call("ioctl", userNamespace, named(HOLDER_IOCTL.NS_GET_PARENT, HOLDER_IOCTL), 0);
-}
-
-/** TUNGETIFF: the name of the device behind a descriptor of /dev/net/tun. EBADFD: none yet. */
-export function tunDevice(tun: Fd): Call<string> {
-  const request = out(40);
-  return new SystemCall(
-    "ioctl",
-    [tun, named(HOLDER_IOCTL.TUNGETIFF, HOLDER_IOCTL), request],
-    () => {
-      const end = request.bytes.indexOf(0);
-      return new TextDecoder().decode(request.bytes.subarray(0, Math.min(end, 16)));
-    },
-  );
 }
 
 /** TUNGETDEVNETNS, kernel 5.2: a descriptor of the namespace that the device behind /dev/net/tun is in by now. */

@@ -1,5 +1,5 @@
 /**
- * TAP devices (linux/if_tun.h) and the network namespaces of sockets (linux/sockios.h).
+ * TAP devices (linux/if_tun.h).
  *
  * @module
  */
@@ -8,11 +8,11 @@ import { flags, named } from "../show.ts";
 import { openat } from "./file.ts";
 import { AT_FDCWD, O } from "../abi/file_flags.ts";
 
-const REQUEST = {
+/** Requests of ioctl(2). */
+export const TUN_IOCTL = {
   TUNSETIFF: 0x400454ca,
   TUNSETPERSIST: 0x400454cb,
   TUNGETIFF: 0x800454d2,
-  SIOCGSKNS: 0x894c,
 } as const;
 
 /** TUNSETIFF flags (linux/if_tun.h). */
@@ -57,7 +57,7 @@ export function tunSetIff(fd: Fd, name: string, ifFlags: number): Call<string> {
   );
   return new SystemCall(
     "ioctl",
-    [fd, named(REQUEST.TUNSETIFF, REQUEST), request],
+    [fd, named(TUN_IOCTL.TUNSETIFF, TUN_IOCTL), request],
     () => nameIn(request),
   );
 }
@@ -65,7 +65,7 @@ export function tunSetIff(fd: Fd, name: string, ifFlags: number): Call<string> {
 /** ioctl(2) TUNGETIFF: the link of an open /dev/net/tun, and its flags. EBADFD: it has none. */
 export function tunGetIff(fd: Fd): Call<{ readonly name: string; readonly flags: number }> {
   const request = new Struct(IFREQ_SIZE, [], true);
-  return new SystemCall("ioctl", [fd, named(REQUEST.TUNGETIFF, REQUEST), request], () => ({
+  return new SystemCall("ioctl", [fd, named(TUN_IOCTL.TUNGETIFF, TUN_IOCTL), request], () => ({
     name: nameIn(request),
     flags: request.view().getUint16(IFNAMSIZ, true),
   }));
@@ -73,15 +73,7 @@ export function tunGetIff(fd: Fd): Call<{ readonly name: string; readonly flags:
 
 /** ioctl(2) TUNSETPERSIST: whether the link outlives its last descriptor. */
 export function tunSetPersist(fd: Fd, persist: boolean): Call<void> {
-  return effect("ioctl", fd, named(REQUEST.TUNSETPERSIST, REQUEST), persist ? 1 : 0);
-}
-
-/**
- * ioctl(2) SIOCGSKNS, kernel 4.9: a descriptor of the network namespace that a socket, or an open /dev/net/tun, is in.
- * EPERM: without CAP_NET_ADMIN over the user namespace that owns it.
- */
-export function socketNamespace(fd: Fd): Call<number> {
-  return new SystemCall("ioctl", [fd, named(REQUEST.SIOCGSKNS, REQUEST), 0], (result) => result);
+  return effect("ioctl", fd, named(TUN_IOCTL.TUNSETPERSIST, TUN_IOCTL), persist ? 1 : 0);
 }
 
 function nameIn(request: Struct): string {

@@ -1,4 +1,4 @@
-import { BPF_INSN_SIZE } from "../../ffi/syscalls/bpf.ts";
+import { type BpfInstruction, encodeInstructions, exit } from "../../ffi/abi/bpf_instructions.ts";
 import type { DeviceList } from "./device_list.ts";
 
 /** Device types in the program's context (linux/bpf.h, BPF_DEVCG_DEV_*). */
@@ -14,15 +14,9 @@ const RSH32_K = 0x74;
 const JNE32_K = 0x56;
 const JEQ32_K = 0x16;
 const JNE32_X = 0x5e;
-const EXIT = 0x95;
 
 /** An instruction; `skip` jumps to the next exception instead of over `offset` instructions. */
-interface Instruction {
-  readonly code: number;
-  readonly dst?: number;
-  readonly src?: number;
-  readonly offset?: number;
-  readonly imm?: number;
+interface Instruction extends BpfInstruction {
   readonly skip?: true;
 }
 
@@ -57,23 +51,9 @@ export function deviceProgram({ allowed, exceptions }: DeviceList): Uint8Array {
       ),
     );
   }
-  return encode([...program, ...verdict(allowed)]);
+  return encodeInstructions([...program, ...verdict(allowed)]);
 }
 
 function verdict(allow: boolean): Instruction[] {
-  return [{ code: MOV32_K, dst: 0, imm: allow ? 1 : 0 }, { code: EXIT }];
-}
-
-/** `struct bpf_insn`: u8 code, u4 dst, u4 src, s16 offset, s32 imm. */
-function encode(program: readonly Instruction[]): Uint8Array {
-  const bytes = new Uint8Array(program.length * BPF_INSN_SIZE);
-  const view = new DataView(bytes.buffer);
-  program.forEach(({ code, dst = 0, src = 0, offset = 0, imm = 0 }, index) => {
-    const at = index * BPF_INSN_SIZE;
-    view.setUint8(at, code);
-    view.setUint8(at + 1, dst | (src << 4));
-    view.setInt16(at + 2, offset, true);
-    view.setInt32(at + 4, imm | 0, true);
-  });
-  return bytes;
+  return [{ code: MOV32_K, dst: 0, imm: allow ? 1 : 0 }, exit()];
 }

@@ -2,7 +2,7 @@ import type { Carriers, Remote } from "../../ffi/remote.ts";
 import type { Kernel } from "../../ffi/kernel.ts";
 import { attempt, tolerate } from "../../ffi/call.ts";
 import { close, close_range, dup3, fcntl, openat, write } from "../../ffi/syscalls/file.ts";
-import { AT_FDCWD, F, O } from "../../ffi/abi/file_flags.ts";
+import { AT_FDCWD, F, FD_CLOEXEC, O } from "../../ffi/abi/file_flags.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { raiseLimits } from "../process/rlimits.ts";
@@ -11,7 +11,6 @@ import type { Process } from "../spec/types.ts";
 /** The first descriptor of a fresh stub that is neither stdio nor its conversation. */
 const FIRST_INHERITED = 4;
 /** What F_GETFD tells of a descriptor that execve closes (fcntl.h). */
-const FD_CLOEXEC = 1;
 
 /** SCM_MAX_FD is 253 (unix(7)). */
 const GIVEN_AT_ONCE = 200;

@@ -121,7 +121,7 @@ function did(socket: NetlinkSocket, request: NetlinkRequest): boolean {
 }
 
 /**
- * Undefined for what is gone: the link (ENODEV), the filter (ENOENT, ESRCH), the qdisc (ENOENT; before 4.17 EINVAL).
+ * Undefined for what is gone: the link (ENODEV), the filter (ENOENT, ESRCH), the qdisc (ENOENT; EINVAL of its filters).
  */
 function gone<T>(ask: () => T): T | undefined {
   try {

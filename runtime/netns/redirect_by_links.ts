@@ -1,36 +1,22 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import {
-  BPF_INSN_SIZE,
-  bpf_link_create_tcx,
-  bpf_prog_load,
-  BPF_PROG_TYPE,
-} from "../../ffi/syscalls/bpf.ts";
+import { callHelper, encodeInstructions, exit, set } from "../../ffi/abi/bpf_instructions.ts";
+import { bpf_link_create_tcx, bpf_prog_load, BPF_PROG_TYPE } from "../../ffi/syscalls/bpf.ts";
 import { close } from "../../ffi/syscalls/file.ts";
 import type { NetnsWorker } from "./netns_worker.ts";
 
 /** bpf_redirect(ifindex, flags) (linux/bpf.h, helper functions). */
 const BPF_FUNC_REDIRECT = 23;
-/** Opcodes (linux/bpf.h): move a number into a register, call a helper, end. */
-const OPCODE = { MOV64_IMM: 0xb7, CALL: 0x85, EXIT: 0x95 } as const;
 /** bpf_redirect is for programs that say so. */
 const LICENSE = "GPL";
 
 /** `r1 = ifindex; r2 = 0; call bpf_redirect; exit`: every packet leaves by another link. */
 export function redirectProgram(ifindex: number): Uint8Array {
-  const instructions: readonly (readonly [code: number, register: number, value: number])[] = [
-    [OPCODE.MOV64_IMM, 1, ifindex],
-    [OPCODE.MOV64_IMM, 2, 0], // 0: it leaves by that link; BPF_F_INGRESS would let it come in there
-    [OPCODE.CALL, 0, BPF_FUNC_REDIRECT],
-    [OPCODE.EXIT, 0, 0],
-  ];
-  const bytes = new Uint8Array(instructions.length * BPF_INSN_SIZE);
-  const view = new DataView(bytes.buffer);
-  instructions.forEach(([code, register, value], i) => {
-    view.setUint8(i * BPF_INSN_SIZE, code);
-    view.setUint8(i * BPF_INSN_SIZE + 1, register);
-    view.setInt32(i * BPF_INSN_SIZE + 4, value, true);
-  });
-  return bytes;
+  return encodeInstructions([
+    set(1, ifindex),
+    set(2, 0), // 0: it leaves by that link; BPF_F_INGRESS would let it come in there
+    callHelper(BPF_FUNC_REDIRECT),
+    exit(),
+  ]);
 }
 
 /**

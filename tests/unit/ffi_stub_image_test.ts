@@ -1,4 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { ERRNO } from "../../ffi/abi/errno.ts";
+import type { Call } from "../../ffi/call.ts";
+import { Host } from "../../ffi/host.ts";
+import type { Kernel } from "../../ffi/kernel.ts";
 import { assemble, assembler } from "../../scripts/stub.ts";
 import { stubElf, stubMemfd } from "../../ffi/stub_image.ts";
 import { STUB_BUFFER_ADDRESS, STUB_BUFFER_SIZE } from "../../ffi/stub/protocol.ts";
@@ -7,7 +11,7 @@ import { F } from "../../ffi/abi/file_flags.ts";
 import { getpid } from "../../ffi/syscalls/process.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import { noProgram, testUnless } from "../skip.ts";
-import { thread, withStub } from "../ffi_world.ts";
+import { openFds, thread, withStub } from "../ffi_world.ts";
 
 for (const arch of ["x86_64", "aarch64"] as const) {
   const prefix = assembler(arch);
@@ -114,4 +118,16 @@ testUnless(
 Deno.test("stub: readlink of its executable works through itself when nobody else looks", async () => {
   const exe = await withStub((stub) => stub.call(readlinkat(-100, "/proc/self/exe")));
   assertEquals(exe, "/memfd:belay-stub (deleted)");
+});
+
+Deno.test("Host.spawn() executes no half of a stub when the disk is full", () => {
+  const answer = (made: Call<unknown>): unknown => {
+    if (made.name === "memfd_create") throw new SyscallError("memfd_create", ERRNO.EACCES, "memfd");
+    return made.name === "write" ? 100 : thread.call(made);
+  };
+  const kernel = { call: answer, batch: (calls: Call<unknown>[]) => calls.map(answer) };
+  const before = openFds();
+  const full = new Host("/tmp", kernel as unknown as Kernel);
+  assertThrows(() => full.spawn("test"), Error, "the stub's file in /tmp was not written whole");
+  assertEquals(openFds(), before);
 });

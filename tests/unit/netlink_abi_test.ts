@@ -1,13 +1,14 @@
 // The compiler's word on the kernel's numbers and structs that ffi/netlink and the modules beside it know.
 import * as RTNETLINK from "../../ffi/abi/rtnetlink.ts";
 import { BPF, BPF_ATTACH_TYPE, BPF_PROG_TYPE } from "../../ffi/syscalls/bpf.ts";
-import { IFF } from "../../ffi/syscalls/tun.ts";
+import { IFF, IFNAMSIZ, TUN_IOCTL } from "../../ffi/syscalls/tun.ts";
 import { noProgram, testUnless } from "../skip.ts";
 import * as inC from "./in_c.ts";
 
 const noGcc = noProgram("gcc");
 
 const HEADERS = [
+  "sys/ioctl.h",
   "net/if.h",
   "linux/netlink.h",
   "linux/rtnetlink.h",
@@ -58,7 +59,7 @@ testUnless(noGcc, "the numbers of rtnetlink agree with the kernel's headers", ()
 });
 
 testUnless(noGcc, "the numbers of TAPs and of BPF agree with the kernel's headers", () => {
-  agree({ ...IFF });
+  agree({ ...IFF, ...TUN_IOCTL, IFNAMSIZ });
   agree({ ...BPF, ...BPF_PROG_TYPE, ...BPF_ATTACH_TYPE }, ["BPF_TCX_INGRESS"]);
   agree({ BPF_FUNC_redirect: 23, "BPF_ALU64|BPF_MOV|BPF_K": 0xb7, "BPF_JMP|BPF_CALL": 0x85 });
 });

@@ -3,7 +3,8 @@ import { AT } from "../../../ffi/abi/file_flags.ts";
 import { isSyscallError } from "../../../ffi/syscall_error.ts";
 import { close, statx } from "../../../ffi/syscalls/file.ts";
 import { pidfd_getfd } from "../../../ffi/syscalls/process.ts";
-import { tunDevice, tunDeviceNamespace } from "../../../ffi/syscalls/holder.ts";
+import { tunDeviceNamespace } from "../../../ffi/syscalls/holder.ts";
+import { tunGetIff } from "../../../ffi/syscalls/tun.ts";
 import type { Netns } from "../discover/discover.ts";
 import { holderOf } from "../discover/open_netns.ts";
 
@@ -33,7 +34,7 @@ export class Taps {
     try {
       const pidfd = open(this.kernel.call(holderOf(pid, tid)));
       const copy = open(this.kernel.call(pidfd_getfd(pidfd, fd)));
-      const name = this.kernel.call(tunDevice(copy));
+      const { name } = this.kernel.call(tunGetIff(copy));
       const namespace = open(this.kernel.call(tunDeviceNamespace(copy)));
       const { ino } = this.kernel.call(statx(namespace, "", AT.AT_EMPTY_PATH));
       this.#attached.add(`${ino} ${name}`);
