@@ -20,6 +20,7 @@ import {
   decodeAnswer,
   decodeMessages,
   encodeMessage,
+  fixedPart,
   type NetlinkMessage,
 } from "../../ffi/netlink/message.ts";
 import { parseNeighbour } from "../../ffi/netlink/neighbour.ts";
@@ -152,6 +153,16 @@ Deno.test("decodeAnswer() reads NLMSG_DONE, with and without a number", () => {
   assertEquals(done([0, 0, 0, 0]), { errno: 0, words: undefined });
   assertEquals(done([]), { errno: 0, words: undefined });
   assertEquals(done([0xfe, 0xff, 0xff, 0xff]).errno, 2);
+});
+
+Deno.test("decodeAnswer() and fixedPart() take what has nothing behind its fixed part", () => {
+  const body = Uint8Array.from([0xfe, 0xff, 0xff, 0xff, 16, ...new Uint8Array(15)]);
+  const error = { type: NLMSG.NLMSG_ERROR, sequence: 1, body };
+  for (const flags of [0, NLM_F.NLM_F_ACK_TLVS, NLM_F.NLM_F_ACK_TLVS | NLM_F.NLM_F_CAPPED]) {
+    assertEquals(decodeAnswer({ ...error, flags }), { errno: 2, words: undefined });
+  }
+  assertEquals(fixedPart(body, body.length).rest.types(), []);
+  assertThrows(() => fixedPart(body, body.length + 1), NetlinkFormatError, "21 are needed");
 });
 
 Deno.test("decodeAnswer() finds the words behind a request that was not left out", () => {

@@ -31,6 +31,7 @@ import {
   parseFilter,
   parseQdisc,
 } from "../../ffi/netlink/traffic.ts";
+import { SyscallError } from "../../ffi/syscall_error.ts";
 import { close } from "../../ffi/syscalls/file.ts";
 import { NetnsWorker } from "../../runtime/netns/netns_worker.ts";
 import { thread } from "../ffi_world.ts";
@@ -126,11 +127,22 @@ Deno.test("NetlinkSocket believes the kernel alone, and only answers to its own 
 Deno.test("NetlinkSocket throws when no answer comes, is cut, or says nothing", () => {
   const late = scripted([11]);
   assertThrows(() => late.socket.do(setLink(1, { up: true })), Error, "no answer in 5000 ms");
+  // Not in time is one thing, lost is another.
+  const lost = assertThrows(
+    () => scripted([105]).socket.do(setLink(1, { up: true })),
+    SyscallError,
+  );
+  assertEquals(lost.code, "ENOBUFS");
   const cut = scripted([{ messages: [link(1)], length: 1 << 20 }]);
   assertThrows(() => cut.socket.dump(getLinks()), NetlinkFormatError, "1048576 bytes");
   const ack = message(NLMSG.NLMSG_ERROR, 1, 0, [0, 0, 0, 0, ...LINK]);
   const mute = scripted([{ messages: [ack] }]);
   assertThrows(() => mute.socket.ask(getLink(1)), NetlinkFormatError, "no answer but a yes");
+});
+
+Deno.test("NetlinkSocket passes over NLMSG_NOOP", () => {
+  const { socket } = scripted([{ messages: [message(NLMSG.NLMSG_NOOP, 1), link(1), done(1)] }]);
+  assertEquals(socket.dump(getLinks()).map(({ type }) => type), [RTM.RTM_NEWLINK]);
 });
 
 /** Does something with a socket in a new namespace. */
