@@ -2,6 +2,7 @@ import { type Config, makeBundle } from "./bundle.ts";
 import { capture } from "../step.ts";
 import type { Cell } from "./screen.ts";
 import type { Stage } from "./stage.ts";
+import { isThere } from "./is_there.ts";
 
 /** The first id of the host that the container's users are mapped to. */
 const FIRST_HOST_ID = 100_000;
@@ -136,15 +137,6 @@ function namespaceOf(pid: number | "self", name: string): string | undefined {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }
 
