@@ -16,7 +16,7 @@ import {
   encodeInstructions,
   finish,
   FP,
-  load,
+  ldx,
   move,
   set,
   shiftLeft,
@@ -24,7 +24,7 @@ import {
   skipIfEqual,
   skipIfNot,
   skipIfSame,
-  store,
+  stx,
 } from "./abi/bpf_instructions.ts";
 import type { BtfAnswers } from "./btf.ts";
 
@@ -133,11 +133,11 @@ export function threadProgram({ members }: BtfAnswers): Uint8Array {
   ];
   return encodeInstructions([
     move(context, 1),
-    load(8, task, context, 8),
+    ldx(8, task, context, 8),
     ...endIf((count) => skipIfNot(task, 0, count)),
     ...emptyRecord(SEEN.thread),
     // Kernel threads live in the first network namespace, which never ends.
-    load(4, 1, task, at("task_struct.flags")),
+    ldx(4, 1, task, at("task_struct.flags")),
     and(1, PF_KTHREAD),
     ...endIf((count) => skipIfEqual(1, 0, count)),
     ...namespaces,
@@ -147,8 +147,8 @@ export function threadProgram({ members }: BtfAnswers): Uint8Array {
     ...readPointer(leader, task, at("task_struct.group_leader")),
     skipIfSame(leader, task, sameAsLeader.length),
     ...sameAsLeader,
-    load(4, 1, task, at("task_struct.tgid")),
-    store(4, FP, word("pid"), 1),
+    ldx(4, 1, task, at("task_struct.tgid")),
+    stx(4, FP, word("pid"), 1),
     ...number(at, word("tid"), task),
     ...number(at, word("number"), leader),
     ...read(word("comm"), 16, task, at("task_struct.comm")),
@@ -162,44 +162,44 @@ export function fileProgram({ members }: BtfAnswers): Uint8Array {
   const [context, task, file, inode] = [6, 7, 8, 9];
   const ownThread = number(at, word("tid"), task);
   const tell = [
-    load(4, 1, task, at("task_struct.tgid")),
-    store(4, FP, word("pid"), 1),
-    load(4, 2, task, at("task_struct.pid")),
+    ldx(4, 1, task, at("task_struct.tgid")),
+    stx(4, FP, word("pid"), 1),
+    ldx(4, 2, task, at("task_struct.pid")),
     skipIfSame(1, 2, ownThread.length),
     ...ownThread,
     ...writeRecord(context),
   ];
   const descriptor = (kind: number) => [
     ...emptyRecord(kind),
-    load(8, 1, inode, at("inode.i_ino")),
-    store(4, FP, word("inode"), 1),
-    load(4, 1, context, 16),
-    store(4, FP, word("fd"), 1),
+    ldx(8, 1, inode, at("inode.i_ino")),
+    stx(4, FP, word("inode"), 1),
+    ldx(4, 1, context, 16),
+    stx(4, FP, word("fd"), 1),
   ];
   const socket = [
     move(1, file),
     callHelper(SOCK_FROM_FILE),
     ...endIf((count) => skipIfNot(0, 0, count)), // a path to one, or opened with O_PATH
-    load(8, 0, 0, at("socket.sk")),
+    ldx(8, 0, 0, at("socket.sk")),
     ...endIf((count) => skipIfNot(0, 0, count)), // closed
     ...descriptor(SEEN.socket),
-    load(2, 1, 0, at("sock.__sk_common") + at("sock_common.skc_family")),
-    store(2, FP, word("socketType"), 1),
-    load(2, 1, 0, at("sock.sk_type")),
-    store(2, FP, word("socketType") + 2, 1),
-    load(2, 1, 0, at("sock.sk_protocol")),
-    store(2, FP, word("protocol"), 1),
-    load(8, 0, 0, at("sock.__sk_common") + at("sock_common.skc_net")),
-    load(4, 1, 0, at("net.ns") + at("ns_common.inum")),
-    store(4, FP, word("netns"), 1),
-    load(8, 0, 0, at("net.user_ns")),
-    load(4, 1, 0, at("user_namespace.ns") + at("ns_common.inum")),
-    store(4, FP, word("owner"), 1),
+    ldx(2, 1, 0, at("sock.__sk_common") + at("sock_common.skc_family")),
+    stx(2, FP, word("socketType"), 1),
+    ldx(2, 1, 0, at("sock.sk_type")),
+    stx(2, FP, word("socketType") + 2, 1),
+    ldx(2, 1, 0, at("sock.sk_protocol")),
+    stx(2, FP, word("protocol"), 1),
+    ldx(8, 0, 0, at("sock.__sk_common") + at("sock_common.skc_net")),
+    ldx(4, 1, 0, at("net.ns") + at("ns_common.inum")),
+    stx(4, FP, word("netns"), 1),
+    ldx(8, 0, 0, at("net.user_ns")),
+    ldx(4, 1, 0, at("user_namespace.ns") + at("ns_common.inum")),
+    stx(4, FP, word("owner"), 1),
     ...tell,
   ];
   const namespace = [
-    load(8, 1, inode, at("inode.i_sb")),
-    load(8, 1, 1, at("super_block.s_magic")),
+    ldx(8, 1, inode, at("inode.i_sb")),
+    ldx(8, 1, 1, at("super_block.s_magic")),
     ...endIf((count) => skipIfEqual(1, NSFS_MAGIC, count)),
     ...descriptor(SEEN.nsfs),
     // It is one of a network if it has the same functions as the one that the reader is in.
@@ -207,17 +207,17 @@ export function fileProgram({ members }: BtfAnswers): Uint8Array {
     ...readPointer(3, 0, at("task_struct.nsproxy")),
     ...readPointer(3, 3, at("nsproxy.net_ns")),
     ...readPointer(8, 3, at("net.ns") + at("ns_common.ops")),
-    load(8, 9, inode, at("inode.i_private")),
+    ldx(8, 9, inode, at("inode.i_private")),
     ...readPointer(1, 9, at("ns_common.ops")),
     ...endIf((count) => skipIfSame(1, 8, count)),
     ...network(at, -at("net.ns")),
     ...tell,
   ];
   const tun = [
-    load(4, 1, inode, at("inode.i_rdev")),
+    ldx(4, 1, inode, at("inode.i_rdev")),
     ...endIf((count) => skipIfEqual(1, TUN_DEVICE, count)),
     ...descriptor(SEEN.tun),
-    load(8, 9, file, at("file.private_data")), // struct tun_file, which begins with a struct sock
+    ldx(8, 9, file, at("file.private_data")), // struct tun_file, which begins with a struct sock
     ...endIf((count) => skipIfNot(9, 0, count)),
     ...readPointer(9, 9, at("sock.__sk_common") + at("sock_common.skc_net")),
     ...network(at, 0),
@@ -226,12 +226,12 @@ export function fileProgram({ members }: BtfAnswers): Uint8Array {
   const blocks = [[S_IFSOCK, socket], [S_IFREG, namespace], [S_IFCHR, tun]] as const;
   return encodeInstructions([
     move(context, 1),
-    load(8, task, context, 8),
+    ldx(8, task, context, 8),
     ...endIf((count) => skipIfNot(task, 0, count)),
-    load(8, file, context, 24),
+    ldx(8, file, context, 24),
     ...endIf((count) => skipIfNot(file, 0, count)),
-    load(8, inode, file, at("file.f_inode")),
-    load(2, 1, inode, at("inode.i_mode")),
+    ldx(8, inode, file, at("file.f_inode")),
+    ldx(2, 1, inode, at("inode.i_mode")),
     and(1, S_IFMT),
     ...blocks.flatMap(([mode, block]) => [skipIfNot(1, mode, block.length), ...block]),
     ...finish(),
@@ -251,12 +251,12 @@ function network(at: OffsetOf, from: number): BpfInstruction[] {
 function number(at: OffsetOf, field: number, of: number): BpfInstruction[] {
   return [
     set(1, 0),
-    store(8, FP, LEVEL, 1),
+    stx(8, FP, LEVEL, 1),
     callHelper(GET_CURRENT_TASK),
     ...readPointer(3, 0, at("task_struct.thread_pid")),
     ...readFrom3(LEVEL, 4, at("pid.level")),
     ...readPointer(3, of, at("task_struct.thread_pid")),
-    load(8, 1, FP, LEVEL),
+    ldx(8, 1, FP, LEVEL),
     shiftLeft(1, 4), // struct upid: 16 bytes
     addRegister(3, 1),
     ...readFrom3(field, 4, at("pid.numbers")),
@@ -270,7 +270,7 @@ function read(to: number, size: number, from: number, at: number): BpfInstructio
 
 /** Reads a pointer into a register. */
 function readPointer(to: number, from: number, at: number): BpfInstruction[] {
-  return [...read(POINTER, 8, from, at), load(8, to, FP, POINTER)];
+  return [...read(POINTER, 8, from, at), ldx(8, to, FP, POINTER)];
 }
 
 function readFrom3(to: number, size: number, at: number): BpfInstruction[] {
@@ -281,17 +281,17 @@ function emptyRecord(kind: number): BpfInstruction[] {
   const words = Array.from({ length: RECORD_WORDS / 2 }, (_, i) => RECORD_AT + i * 8);
   return [
     set(1, 0),
-    ...words.map((at) => store(8, FP, at, 1)),
+    ...words.map((at) => stx(8, FP, at, 1)),
     set(1, kind),
-    store(4, FP, word("kind"), 1),
+    stx(4, FP, word("kind"), 1),
   ];
 }
 
 /** Writes the record and ends. The context begins with a pointer to its meta data, and they with the file's. */
 function writeRecord(context: number): BpfInstruction[] {
   return [
-    load(8, 1, context, 0),
-    load(8, 1, 1, 0),
+    ldx(8, 1, context, 0),
+    ldx(8, 1, 1, 0),
     move(2, FP),
     add(2, RECORD_AT),
     set(3, RECORD_WORDS * 4),

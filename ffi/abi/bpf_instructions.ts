@@ -26,13 +26,13 @@ export type BpfWidth = keyof typeof LOAD;
 /** The register that holds the end of the stack. */
 export const FP = 10;
 
-/** `dst = *(src + offset)`. */
-export function load(width: BpfWidth, dst: number, src: number, offset: number): BpfInstruction {
+/** BPF_LDX: `dst = *(src + offset)`. */
+export function ldx(width: BpfWidth, dst: number, src: number, offset: number): BpfInstruction {
   return { code: LOAD[width], dst, src, offset };
 }
 
-/** `*(dst + offset) = src`. */
-export function store(width: BpfWidth, dst: number, offset: number, src: number): BpfInstruction {
+/** BPF_STX: `*(dst + offset) = src`. */
+export function stx(width: BpfWidth, dst: number, offset: number, src: number): BpfInstruction {
   return { code: STORE[width], dst, src, offset };
 }
 

@@ -136,7 +136,7 @@ testUnless([noGcc, notX86], "the structs of bpf(2) and sched_setattr(2) are the 
 });
 
 testUnless(noGcc, "BPF instructions and helpers have the kernel's numbers when C says so", () => {
-  const { load, store, callHelper, FP } = BPF_CODE;
+  const { ldx, stx, callHelper, FP } = BPF_CODE;
   const code = (each: BPF_CODE.BpfInstruction) => each.code;
   const members = Object.fromEntries(ITERATOR_MEMBERS.map((name, i) => [name, i * 8]));
   const programs = [threadProgram, fileProgram].map((make) => make({ functions: {}, members }));
@@ -145,8 +145,8 @@ testUnless(noGcc, "BPF instructions and helpers have the kernel's numbers when C
   const sizes = [[1, "B"], [2, "H"], [4, "W"], [8, "DW"]] as const;
   agree(["linux/bpf.h"], {
     ...Object.fromEntries(sizes.flatMap(([width, name]) => [
-      [`BPF_LDX|BPF_MEM|BPF_${name}`, code(load(width, 1, 2, 0))],
-      [`BPF_STX|BPF_MEM|BPF_${name}`, code(store(width, 1, 0, 2))],
+      [`BPF_LDX|BPF_MEM|BPF_${name}`, code(ldx(width, 1, 2, 0))],
+      [`BPF_STX|BPF_MEM|BPF_${name}`, code(stx(width, 1, 0, 2))],
     ])),
     "BPF_ALU64|BPF_MOV|BPF_X": code(BPF_CODE.move(1, 2)),
     "BPF_ALU64|BPF_MOV|BPF_K": code(BPF_CODE.set(1, 2)),
