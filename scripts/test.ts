@@ -171,7 +171,22 @@ function modulesIn(directory: string): string[] {
   });
 }
 
-const args = parseArgs(Deno.args, { string: ["sweep", "clients", "filter"] });
+/** What a mistyped flag says: that everything ran, and that a part was meant to, must not look alike. */
+function refuse(problem: string): never {
+  console.error(`${problem}; see the top of scripts/test.ts`);
+  Deno.exit(2);
+}
+
+const args = parseArgs(Deno.args, {
+  string: ["sweep", "clients", "filter"],
+  unknown: (arg) => !arg.startsWith("-") || refuse(`${arg}: unknown`),
+});
+for (const [flag, values] of [["sweep", ["all", "none"]], ["clients", ["all", "few"]]] as const) {
+  const value: unknown = args[flag];
+  if (value !== undefined && !(values as readonly unknown[]).includes(value)) {
+    refuse(`--${flag}: ${value} is not one of ${values.join(", ")}`);
+  }
+}
 if (args["sweep"] !== undefined) Deno.env.set("BELAY_SWEEP", String(args["sweep"]));
 if (args["clients"] !== undefined) Deno.env.set("BELAY_CLIENTS", String(args["clients"]));
 const filter = args["filter"] === undefined ? [] : [`--filter=${args["filter"]}`];
@@ -181,7 +196,7 @@ for (const suite of suites) {
   if (suite === "ok") tallies.push(await ok(filter));
   else if (suite === "clients") tallies.push(await clients(filter));
   else if (suite === "e2e") tallies.push(await e2e(filter));
-  else throw new Error(`no such suite: ${suite}`);
+  else refuse(`${suite}: no such suite`);
 }
 const sum = addTallies(tallies);
 for (const reason of sum.reasons) console.log(reason);

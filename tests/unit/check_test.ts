@@ -64,6 +64,26 @@ Deno.test("checkReport() says what is missing when belay cannot run", () => {
   assert(/tcx links +5\.3 +no +a test/.test(text), text);
 });
 
+Deno.test("renderReport() puts columns below each other, and details where they say something", () => {
+  const features = [
+    { ...feature("clone3", true, true), detail: "/memfd:belay-stub (deleted)" },
+    { ...feature("a long name indeed", undefined), detail: "nobody may see it" },
+  ];
+  const lines = renderReport(checkReport(features, ABOUT)).split("\n");
+  assertEquals(lines.slice(2, 5), [
+    "FEATURE             SINCE  HERE  WHAT FOR",
+    "clone3              5.3    yes   a test",
+    "a long name indeed  5.3    ?     a test (nobody may see it)",
+  ]);
+  const rungs = (ladder: string) =>
+    lines.find((line) => line.startsWith(ladder))?.split(/ {2,}/).slice(1);
+  assertEquals(rungs("stub image"), [
+    "file without a name in the state root",
+    "not here: sealed memfd",
+  ]);
+  assertEquals(rungs("identity"), ["start time", "not here: pidfs file handle, pidfs inode"]);
+});
+
 Deno.test("renderReport() says what could not be seen when somebody else than root asks", () => {
   const features = [feature("clone3", true, true), feature("tcx links", undefined)];
   const text = renderReport(checkReport(features, { ...ABOUT, root: false }));

@@ -39,6 +39,16 @@ Deno.test("formatRecord() lets no message forge a line or drive a terminal", () 
   assert(!/[\0-\x09\x0b-\x1f\x7f-\x9f]/.test(formatRecord(record(evil), "plain")));
 });
 
+Deno.test("formatRecord() shows control characters by their numbers", () => {
+  const told = record("a b\x1b[m\x7f\x9f");
+  assertEquals(formatRecord(told, "plain"), "error: a b\\x1b[m\\x7f\\x9f");
+  assertEquals(
+    formatRecord(told, "text"),
+    'time="2026-01-02T03:04:05Z" level=error msg="a b\\u001b[m\\x7f\\x9f"',
+  );
+  assertEquals(JSON.parse(formatRecord(told, "json")).msg, told.msg);
+});
+
 Deno.test("Logger passes on records of its level and above", () => {
   const seen: string[] = [];
   const log = new Logger("INFO", [{ handle: ({ level, msg }) => seen.push(`${level} ${msg}`) }]);
