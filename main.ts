@@ -71,17 +71,23 @@ async function dispatch(global: ParsedArguments, log: Logger): Promise<number> {
   const trace = globals.trace === undefined
     ? undefined
     : (await import("./runtime/trace/trace.ts")).startTrace(globals.trace);
+  let code;
   try {
-    return await run({ globals, flags: local.flags, args: local.rest, log });
+    code = await run({ globals, flags: local.flags, args: local.rest, log });
   } catch (cause) {
+    try {
+      trace?.finish(); // also of a command that failed: that is the one people want
+    } catch (error) {
+      log.warn(describeError(error)); // the command's own failure is what it exits with
+    }
     if (cause instanceof StdoutClosedError) throw cause;
     const exitCode = cause instanceof CommandError && cause.exitCode !== 1
       ? cause.exitCode
       : command.failure ?? 1;
     throw new CommandError(`belay ${command.name} failed`, { cause, exitCode });
-  } finally {
-    trace?.finish(); // also of a command that failed: that is the one people want
   }
+  trace?.finish();
+  return code;
 }
 
 async function usage(problem: CommandError, command?: Command): Promise<never> {

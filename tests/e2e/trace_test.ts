@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { tracePicture } from "../../scripts/trace_picture.ts";
 import { noProgram, notRoot, testUnless } from "../skip.ts";
 import { validateTrace } from "../trace_format.ts";
@@ -65,3 +65,13 @@ testUnless(
     });
   },
 );
+
+Deno.test("belay --trace does not hide why the command failed when the timeline cannot be written", async () => {
+  const ended = await belay(["--trace", "/dev/full", "netns", "identify", "999999"]);
+  assertEquals([ended.code, ended.stdout], [1, ""]);
+  assertStringIncludes(ended.stderr, "--trace /dev/full: No space left on device");
+  assertStringIncludes(ended.stderr, "belay netns identify failed: there is no process 999999");
+  const alone = await belay(["--trace", "/dev/full", "features"]);
+  assertEquals(alone.code, 1, alone.stderr);
+  assertStringIncludes(alone.stderr, "--trace /dev/full: No space left on device");
+});
