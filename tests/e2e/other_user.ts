@@ -81,8 +81,8 @@ export class OtherUser {
   }
 }
 
-/** The executable where everybody can reach it, with the Deno that a launcher needs. */
-function reachable(directory: string): string {
+/** Puts the executable where everybody can reach it, with the Deno that a launcher needs; its path. */
+export function reachable(directory: string): string {
   const path = `${directory}/belay`;
   if (!isLauncher) {
     bring(belayPath, path);
