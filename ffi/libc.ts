@@ -137,3 +137,10 @@ export function addressOf(buffer: ArrayBuffer | SharedArrayBuffer): bigint {
   if (pointer === null) throw new Error("an empty buffer has no address");
   return Deno.UnsafePointer.value(pointer);
 }
+
+/** Memory that mmap(2) gave, which must stay mapped for as long as anybody uses it. */
+export function memoryAt(address: bigint, size: number): ArrayBuffer {
+  const pointer = Deno.UnsafePointer.create(address);
+  if (pointer === null) throw new Error("no memory is at address 0");
+  return new Deno.UnsafePointerView(pointer).getArrayBuffer(size);
+}

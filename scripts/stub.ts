@@ -1,9 +1,11 @@
 /**
- * Assembles the stub for both architectures with binutils and writes the bytes beside the sources, as
- * TypeScript (`ffi/stub/bytes.ts`). `--check` writes nothing and fails when the committed bytes differ.
+ * Assembles the stub and the signal handler for both architectures with binutils and writes the bytes beside the
+ * sources, as TypeScript (`ffi/stub/bytes.ts`, `ffi/signal_relay/bytes.ts`). `--check` writes nothing and fails when the
+ * committed bytes differ.
  *
  * Usage: deno run -A scripts/stub.ts [--check]
  */
+import { DISTANCE, RESTORER } from "../ffi/signal_relay/layout.ts";
 import { STUB_BUFFER_SIZE } from "../ffi/stub/protocol.ts";
 
 /** What assembles and links for one architecture; Debian's package that has it. */
@@ -19,6 +21,7 @@ const TOOLCHAINS: readonly Toolchain[] = [
 ];
 
 const stubDir = new URL("../ffi/stub/", import.meta.url).pathname;
+const relayDir = new URL("../ffi/signal_relay/", import.meta.url).pathname;
 
 /** The program of that name for an architecture, or undefined where it is not installed. */
 export function assembler(arch: "x86_64" | "aarch64"): string | undefined {
@@ -48,20 +51,37 @@ function run(program: string, args: string[]): void {
 
 /** Assembles and links one stub; the ELF file's bytes. @throws Error when binutils refuse the source. */
 export function assemble(arch: "x86_64" | "aarch64", prefix: string): Uint8Array {
+  const elf = build(prefix, `${stubDir}${arch}.S`, { BUFSZ: STUB_BUFFER_SIZE }, [
+    ...["-static", "-nostdlib", "-n", "-s", "--build-id=none", "-z", "noexecstack"],
+    ...["-T", `${stubDir}link.ld`],
+  ]);
+  return withoutSections(elf);
+}
+
+/** Assembles one signal handler; its code alone. @throws Error when binutils refuse the source. */
+export function assembleRelay(arch: "x86_64" | "aarch64", prefix: string): Uint8Array {
+  return build(prefix, `${relayDir}${arch}.S`, { DISTANCE, RESTORER }, [
+    ...["-static", "-nostdlib", "--build-id=none", "-Ttext=0", "-e", "0"],
+  ], ["-O", "binary", "-j", ".text"]);
+}
+
+function build(
+  prefix: string,
+  source: string,
+  symbols: Readonly<Record<string, number>>,
+  linking: readonly string[],
+  extracting: readonly string[] = [],
+): Uint8Array {
   const dir = Deno.makeTempDirSync({ prefix: "belay-stub-" });
   try {
-    run(`${prefix}as`, [
+    const defined = Object.entries(symbols).flatMap(([name, value]) => [
       "--defsym",
-      `BUFSZ=${STUB_BUFFER_SIZE}`,
-      "-o",
-      `${dir}/o`,
-      `${stubDir}${arch}.S`,
+      `${name}=${value}`,
     ]);
-    run(`${prefix}ld`, [
-      ...["-static", "-nostdlib", "-n", "-s", "--build-id=none", "-z", "noexecstack"],
-      ...["-T", `${stubDir}link.ld`, "-o", `${dir}/elf`, `${dir}/o`],
-    ]);
-    return withoutSections(Deno.readFileSync(`${dir}/elf`));
+    run(`${prefix}as`, [...defined, "-o", `${dir}/o`, source]);
+    run(`${prefix}ld`, [...linking, "-o", `${dir}/linked`, `${dir}/o`]);
+    if (extracting.length > 0) run(`${prefix}objcopy`, [...extracting, `${dir}/linked`]);
+    return Deno.readFileSync(`${dir}/linked`);
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
@@ -89,27 +109,46 @@ function hexLines(bytes: Uint8Array): string {
   return (text.match(/.{1,92}/g) ?? []).map((line) => `    "${line}"`).join(" +\n");
 }
 
+/** A file of bytes for each architecture, and what must stand in it. */
+const MADE = [
+  {
+    path: `${stubDir}bytes.ts`,
+    from: "x86_64.S, aarch64.S and link.ld",
+    name: "STUB_ELF",
+    what: "The stub's ELF executable",
+    make: assemble,
+  },
+  {
+    path: `${relayDir}bytes.ts`,
+    from: "x86_64.S and aarch64.S",
+    name: "SIGNAL_RELAY",
+    what: "The signal handler's code",
+    make: assembleRelay,
+  },
+];
+
 if (import.meta.main) {
   const check = Deno.args.includes("--check");
-  const path = `${stubDir}bytes.ts`;
-  const parts: string[] = [];
-  for (const { arch, apt } of TOOLCHAINS) {
-    const prefix = assembler(arch);
-    if (prefix === undefined) {
-      console.error(`no assembler for ${arch}: apt-get install ${apt}`);
+  for (const { path, from, name, what, make } of MADE) {
+    const parts: string[] = [];
+    for (const { arch, apt } of TOOLCHAINS) {
+      const prefix = assembler(arch);
+      if (prefix === undefined) {
+        console.error(`no assembler for ${arch}: apt-get install ${apt}`);
+        Deno.exit(1);
+      }
+      const bytes = make(arch, prefix);
+      parts.push(`  // ${bytes.length} bytes\n  ${arch}:\n${hexLines(bytes)},\n`);
+    }
+    const text = `// Made by scripts/stub.ts from ${from}: do not edit.\n\n` +
+      `/** ${what} for each architecture, in hexadecimal. */\n` +
+      `export const ${name}: Readonly<Record<"x86_64" | "aarch64", string>> = {\n${
+        parts.join("")
+      }};\n`;
+    if (!check) Deno.writeTextFileSync(path, text);
+    else if (Deno.readTextFileSync(path) !== text) {
+      console.error(`${path} is not what the sources give: run \`deno run -A scripts/stub.ts\``);
       Deno.exit(1);
     }
-    const elf = assemble(arch, prefix);
-    parts.push(`  // ${elf.length} bytes\n  ${arch}:\n${hexLines(elf)},\n`);
-  }
-  const text = `// Made by scripts/stub.ts from x86_64.S, aarch64.S and link.ld: do not edit.\n\n` +
-    `/** The stub's ELF executable for each architecture, in hexadecimal. */\n` +
-    `export const STUB_ELF: Readonly<Record<"x86_64" | "aarch64", string>> = {\n${
-      parts.join("")
-    }};\n`;
-  if (!check) Deno.writeTextFileSync(path, text);
-  else if (Deno.readTextFileSync(path) !== text) {
-    console.error(`${path} is not what the sources give: run \`deno run -A scripts/stub.ts\``);
-    Deno.exit(1);
   }
 }

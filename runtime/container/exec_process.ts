@@ -1,5 +1,5 @@
 import type { Carriers } from "../../ffi/remote.ts";
-import { Deferring, post } from "../../ffi/deferring.ts";
+import { post } from "../../ffi/deferring.ts";
 import type { Pidfd } from "../../ffi/pidfd.ts";
 import { capget } from "../../ffi/syscalls/credentials.ts";
 import { chdir } from "../../ffi/syscalls/file.ts";
@@ -61,9 +61,8 @@ export async function execProcess(
   const labels = hasLabels(process) ? await import("../security/labels.ts") : undefined;
   labels?.checkLabels(thread, process);
   const joining = { init, state, process, preserveFds, privileged };
-  const { stub, outer } = await joinContainer(carriers, joining);
+  const { stub, steps, outer } = await joinContainer(carriers, joining);
   try {
-    const steps = new Deferring(stub);
     becomeInit(steps, state.id, {
       newKeyring: state.join.newKeyring,
       ownUserNamespace: ownUser,

@@ -1,4 +1,6 @@
+import type { Kernel } from "../../ffi/kernel.ts";
 import type { Carriers, Remote } from "../../ffi/remote.ts";
+import { Deferring } from "../../ffi/deferring.ts";
 import type { Pidfd } from "../../ffi/pidfd.ts";
 import { close } from "../../ffi/syscalls/file.ts";
 import { setns } from "../../ffi/syscalls/namespace.ts";
@@ -22,6 +24,8 @@ const ALWAYS = CLONE.CLONE_NEWNS | CLONE.CLONE_NEWPID | CLONE.CLONE_NEWNET | CLO
 export interface Joined {
   /** In all namespaces and cgroups of the container; a child of belay's. */
   readonly stub: Remote;
+  /** Its next steps: what closes the door behind it waits there. */
+  readonly steps: Deferring;
   /** The stub that it was born from, which ends by itself; to be reaped. */
   readonly outer: Remote;
 }
@@ -77,13 +81,15 @@ export async function joinContainer(carriers: Carriers, joining: Joining): Promi
     });
     outer[Symbol.dispose]();
     if (!init.alive()) throw stopped();
-    stub.batch([
-      ...(later === 0 ? [] : [setns(there, later)]),
-      close(there),
-      ...(into === undefined ? [] : [close(into)]),
-    ]);
-    if (final !== undefined) await affinity(stub, "final", final);
-    return { stub, outer };
+    const steps = new Deferring(stub);
+    if (later !== 0) {
+      steps.post([setns(there, later)], (error) => {
+        throw init.alive() ? error : stopped(error);
+      });
+    }
+    steps.post([close(there), ...(into === undefined ? [] : [close(into)])]);
+    if (final !== undefined) await affinity(steps, "final", final);
+    return { stub, steps, outer };
   } catch (error) {
     endStub(outer);
     if (stub !== undefined) endStub(stub);
@@ -101,7 +107,7 @@ async function enterUnit({ thread }: Carriers, unit: UnitState, stub: Remote): P
 }
 
 /** Few ask for it: what does it is loaded then. */
-async function affinity(stub: Remote, which: "initial" | "final", list: string): Promise<void> {
+async function affinity(stub: Kernel, which: "initial" | "final", list: string): Promise<void> {
   const { setAffinity } = await import("../process/scheduling.ts");
   setAffinity(stub, which, list);
 }

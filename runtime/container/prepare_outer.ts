@@ -1,9 +1,9 @@
 import type { Carriers, Remote } from "../../ffi/remote.ts";
 import type { Kernel } from "../../ffi/kernel.ts";
 import { attempt, tolerate } from "../../ffi/call.ts";
+import { Deferring } from "../../ffi/deferring.ts";
 import { close, close_range, dup3, fcntl, openat, write } from "../../ffi/syscalls/file.ts";
 import { AT_FDCWD, F, FD_CLOEXEC, O } from "../../ffi/abi/file_flags.ts";
-import { SyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { raiseLimits } from "../process/rlimits.ts";
 import type { Process } from "../spec/types.ts";
@@ -26,11 +26,17 @@ export function prepareOuter(
   { oomScoreAdj, rlimits }: Pick<Process, "oomScoreAdj" | "rlimits">,
   preserveFds: number,
 ): void {
+  const steps = new Deferring(stub);
   // What belay itself was given by its caller must not stay open in the container.
-  stub.call(tolerate(close_range(FIRST_INHERITED, 0xffffffff, 0), ["ENOSYS"], "before kernel 5.9"));
-  giveDescriptors(thread, stub, preserveFds);
-  if (oomScoreAdj !== undefined) setOomScoreAdj(stub, oomScoreAdj);
-  raiseLimits(stub, rlimits);
+  const rest = close_range(FIRST_INHERITED, 0xffffffff, 0);
+  steps.post([tolerate(rest, ["ENOSYS"], "before kernel 5.9")]);
+  if (preserveFds > 0) {
+    steps.flush(); // what is given from here on stays
+    giveDescriptors(thread, stub, preserveFds);
+  }
+  if (oomScoreAdj !== undefined) setOomScoreAdj(steps, oomScoreAdj);
+  raiseLimits(steps, rlimits);
+  steps.flush();
 }
 
 /**
@@ -39,7 +45,6 @@ export function prepareOuter(
  * @throws CommandError for one that belay was not given.
  */
 function giveDescriptors(thread: Kernel, stub: Remote, count: number): void {
-  if (count === 0) return;
   const numbers = Array.from({ length: count }, (_, i) => 3 + i);
   const flags = thread.batch(numbers.map((fd) => attempt(fcntl(fd, F.F_GETFD))));
   // What is close-on-exec is no caller's: Deno, or belay, opened it.
@@ -55,15 +60,12 @@ function giveDescriptors(thread: Kernel, stub: Remote, count: number): void {
   }
 }
 
-function setOomScoreAdj(stub: Remote, value: number): void {
+function setOomScoreAdj(steps: Deferring, value: number): void {
   const opened = openat(AT_FDCWD, "/proc/self/oom_score_adj", O.O_WRONLY);
-  try {
-    stub.batch([opened, write(opened, String(value)), close(opened)]);
-  } catch (cause) {
-    if (!(cause instanceof SyscallError)) throw cause;
+  steps.post([opened, write(opened, String(value)), close(opened)], (cause) => {
     const why = cause.is("EACCES") ? "; less than belay's own needs CAP_SYS_RESOURCE" : "";
     throw new CommandError(`process.oomScoreAdj: cannot be set to ${value}${why}`, { cause });
-  }
+  });
 }
 
 /** Ends a stub that is our child, and waits until it is gone. Twice is harmless. */

@@ -1,8 +1,12 @@
 import type { Pidfd } from "../../ffi/pidfd.ts";
-import { SIGNAL } from "../../ffi/abi/signals.ts";
+import type { Kernel } from "../../ffi/kernel.ts";
+import { relaySignals } from "../../ffi/signal_relay.ts";
+import { SIGNAL, SIGRTMAX, SIGRTMIN } from "../../ffi/abi/signals.ts";
 
 /** What belay does for a process of a container while it waits for it; ended by disposing. */
 export interface Foreground extends Disposable {
+  /** How long this thread itself waits for the process's end, without its event loop; undefined: until it comes. */
+  readonly patienceMs: number | undefined;
   /** Called before the program begins: a signal that comes with its first word is handed on, too. */
   listen(process: Pidfd): void;
   /** Called once it runs: moves bytes between terminals until it has ended. */
@@ -11,43 +15,35 @@ export interface Foreground extends Disposable {
   drain(): Promise<void>;
 }
 
-/** How long this thread itself waits first, in which signals to be handed on wait, too. */
-const PATIENCE_MS = 5;
-
 /** A shell's exit code for a process that a signal ended. */
 const SIGNAL_BASE = 128;
 
 /**
  * The signals that are handed on to the container. Not among them: those that cannot be caught, SIGCHLD (its news
- * comes by pidfd), SIGPIPE and SIGURG (runc's choice, too), and those that V8 needs for itself (SIGSEGV, SIGPROF and their like).
+ * comes by pidfd), SIGPIPE and SIGURG (runc's choice, too), those that a processor raises when belay itself makes a
+ * mistake (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS), and the two that glibc keeps for itself (32, 33).
  */
-const FORWARDED: readonly Deno.Signal[] = [
+const FORWARDED: readonly (keyof typeof SIGNAL)[] = [
   ...["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"] as const,
   ...["SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGIO", "SIGPWR"] as const,
-  ...["SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGSTKFLT", "SIGABRT", "SIGTRAP"] as const,
+  ...["SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGSTKFLT", "SIGABRT", "SIGTRAP"] as const,
 ];
 
 /**
- * Hands signals of this process on to the container's first process, until disposed.
- * @param hasIt Tells of a signal that has come whether the other process got it in another way.
+ * Hands signals of this process on to the container's process, until disposed. One that comes before the program's
+ * first instruction meets the stub, on which it acts as it would on the program at that instruction.
+ *
+ * Where Deno is to listen for a signal, too, it must do so before: it puts its own handlers in these ones' place.
  */
 export function forwardSignals(
-  init: Pidfd,
-  except: readonly Deno.Signal[] = [],
-  hasIt: (name: Deno.Signal) => boolean = () => false,
+  kernel: Kernel,
+  process: Pidfd,
+  except: readonly (keyof typeof SIGNAL)[] = [],
 ): Disposable {
-  const handlers = FORWARDED.filter((name) => !except.includes(name)).map((name) => {
-    const handler = () => {
-      if (!hasIt(name)) init.signal(SIGNAL[name as keyof typeof SIGNAL]);
-    };
-    Deno.addSignalListener(name, handler);
-    return { name, handler };
-  });
-  return {
-    [Symbol.dispose]() {
-      for (const { name, handler } of handlers) Deno.removeSignalListener(name, handler);
-    },
-  };
+  const numbers: number[] = [];
+  for (const name of FORWARDED) if (!except.includes(name)) numbers.push(SIGNAL[name]);
+  for (let number = SIGRTMIN; number <= SIGRTMAX; number++) numbers.push(number);
+  return relaySignals(kernel, process, numbers);
 }
 
 /**
@@ -59,8 +55,7 @@ export async function waitForProcess(
   foreground: Foreground,
 ): Promise<number> {
   foreground.attach();
-  // Most commands in containers are short: for those no thread is started to wait with.
-  if (!init.waitSync(PATIENCE_MS)) await init.wait();
+  if (!init.waitSync(foreground.patienceMs)) await init.wait();
   await foreground.drain();
   const { code, signal = 0 } = init.reap();
   return code ?? SIGNAL_BASE + signal;

@@ -1,5 +1,6 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { attempt } from "../../ffi/call.ts";
+import { post } from "../../ffi/deferring.ts";
 import { close, openat2, read, statx } from "../../ffi/syscalls/file.ts";
 import { AT, O, RESOLVE, S_IF } from "../../ffi/abi/file_flags.ts";
 import { lastOfEach } from "./environment.ts";
@@ -33,23 +34,28 @@ export function homeOf(passwd: string, uid: number): string | undefined {
   return undefined;
 }
 
+/** Opened and looked at in one request, read in a second one: what is no plain file must not be read. */
 function readPasswd(kernel: Kernel, root: number): string {
-  const opened = kernel.call(attempt(openat2(root, "etc/passwd", {
+  const opened = openat2(root, "etc/passwd", {
     flags: O.O_RDONLY | O.O_NONBLOCK | O.O_NOCTTY,
     resolve: RESOLVE.RESOLVE_IN_ROOT | RESOLVE.RESOLVE_NO_MAGICLINKS,
-  })));
-  if (opened instanceof Error) return ""; // an image without it, or with something else there: nobody has a home
-  const { mode } = kernel.call(statx(opened, "", AT.AT_EMPTY_PATH));
+  });
+  const looked = attempt(statx(opened, "", AT.AT_EMPTY_PATH));
+  const [fd, stat] = kernel.batch([attempt(opened), looked]);
+  if (fd instanceof Error) return ""; // an image without it, or with something else there: nobody has a home
+  if (stat instanceof Error) throw stat;
   let text = "";
-  if ((mode & S_IF.S_IFMT) === S_IF.S_IFREG) {
+  if ((stat.mode & S_IF.S_IFMT) === S_IF.S_IFREG) {
     const decoder = new TextDecoder();
     for (let size = 0; size < LIMIT;) {
-      const part = kernel.call(read(opened, 0x4000));
+      const part = kernel.call(read(fd, 0x4000));
       if (part.length === 0) break;
       size += part.length;
       text += decoder.decode(part, { stream: true });
+      // A file that tells no size (a bind mount of one of /proc) is read until it says that it has ended.
+      if (stat.size > 0n && size >= stat.size) break;
     }
   }
-  kernel.call(close(opened));
+  post(kernel, [close(fd)]);
   return text;
 }

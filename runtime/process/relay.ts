@@ -7,6 +7,7 @@ import { POLL, ppoll } from "../../ffi/syscalls/event.ts";
 import { getTermios, getWindowSize, setTermios, setWindowSize } from "../../ffi/syscalls/tty.ts";
 import { F, O } from "../../ffi/abi/file_flags.ts";
 import { TERMIOS, TERMIOS_CC, TERMIOS_FLAG } from "../../ffi/abi/tty.ts";
+import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
 import { type Foreground, forwardSignals } from "./foreground.ts";
 import { type RawTerminal, rawTerminal } from "./raw_terminal.ts";
@@ -27,6 +28,8 @@ const CLOSED_PAUSE_MS = 100;
  * own terminal is raw meanwhile, so that job control keys are the container's. Input and output need not be terminals.
  */
 export class Relay implements Foreground {
+  /** Most commands in containers are short: for those no thread is started to wait with. */
+  readonly patienceMs = 5;
   #signals: Disposable | undefined;
   #raw: RawTerminal | undefined;
   #pumps: Promise<void>[] = [];
@@ -36,7 +39,7 @@ export class Relay implements Foreground {
   #hungUp = false;
   #failure: unknown;
   readonly #resize = () => this.#followSize();
-  readonly #continue = () => this.#raw?.again();
+  #continue = () => {};
 
   /** @param master The container's terminal; owned from here on. */
   constructor(private readonly kernel: Kernel, private readonly master: number) {
@@ -56,9 +59,14 @@ export class Relay implements Foreground {
   listen(process: Pidfd): void {
     // SIGTTIN and SIGTTOU stop belay as they would any job in the background; if they were caught, the call that
     // caused them would cause them again, for ever.
-    this.#signals = forwardSignals(process, ["SIGWINCH", "SIGTTIN", "SIGTTOU"]);
+    const except = ["SIGWINCH", "SIGCONT", "SIGTTIN", "SIGTTOU"] as const;
+    this.#continue = () => {
+      this.#raw?.again();
+      process.signal(SIGNAL.SIGCONT);
+    };
     Deno.addSignalListener("SIGWINCH", this.#resize);
     Deno.addSignalListener("SIGCONT", this.#continue);
+    this.#signals = forwardSignals(this.kernel, process, except);
   }
 
   /** @inheritdoc */

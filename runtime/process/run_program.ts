@@ -1,4 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
+import type { Pidfd } from "../../ffi/pidfd.ts";
 import type { Carriers, Remote } from "../../ffi/remote.ts";
 import { type Call, tolerate } from "../../ffi/call.ts";
 import { readFile } from "../../ffi/files.ts";
@@ -23,9 +24,9 @@ const DEFAULT_PATH = "/bin:/usr/bin";
 const PATIENCE_MS = 5;
 
 /** Job control: a shell stops and continues belay and its program together, by their process group. */
-const JOB_CONTROL: readonly Deno.Signal[] = [
-  ...["SIGTSTP", "SIGCONT", "SIGTTIN", "SIGTTOU", "SIGWINCH"] as const,
-];
+const JOB_CONTROL = ["SIGTSTP", "SIGCONT", "SIGTTIN", "SIGTTOU", "SIGWINCH"] as const;
+/** A terminal sends these to all of its foreground process group, which is the program's, too. */
+const TYPED = ["SIGINT", "SIGQUIT"] as const;
 
 /**
  * Makes a stub a program that works in belay's place: with its descriptors 0 to 2, its working directory, its terminal
@@ -42,14 +43,9 @@ export async function runProgram(
 ): Promise<ExitStatus> {
   const { pidfd } = stub;
   const terminal = processGroups(thread).terminal;
-  // Before execve: a signal that comes with the program's first word is handed on, too. One that is caught is dealt
-  // with when this thread waits below, so none reaches the stub.
-  using _forwarding = forwardSignals(
-    pidfd,
-    terminal ? JOB_CONTROL : [],
-    // A terminal sends these to all of its foreground process group, which is the program's, too.
-    (name) => (name === "SIGINT" || name === "SIGQUIT") && processGroups(thread).foreground,
-  );
+  // Before execve: a signal that comes with the program's first word is handed on, too.
+  using _typed = terminal ? forwardTyped(thread, pidfd) : undefined;
+  using _forwarding = forwardSignals(thread, pidfd, terminal ? [...JOB_CONTROL, ...TYPED] : []);
   become(stub, argv, env);
   if (!pidfd.waitSync(PATIENCE_MS)) await pidfd.wait();
   return pidfd.reap();
@@ -81,6 +77,22 @@ export async function runInStub(
 /** A program's end as a shell's exit code: 128+n when signal n ended it. */
 export function exitCodeOf({ code, signal = 0 }: ExitStatus): number {
   return code ?? SIGNAL_BASE + signal;
+}
+
+/** Hands SIGINT and SIGQUIT on where the terminal that belay has did not send them to the program as well. */
+function forwardTyped(thread: Kernel, pidfd: Pidfd): Disposable {
+  const handlers = TYPED.map((name) => {
+    const handler = () => {
+      if (!processGroups(thread).foreground) pidfd.signal(SIGNAL[name]);
+    };
+    Deno.addSignalListener(name, handler);
+    return { name, handler };
+  });
+  return {
+    [Symbol.dispose]() {
+      for (const { name, handler } of handlers) Deno.removeSignalListener(name, handler);
+    },
+  };
 }
 
 /** After a failure: whether it still is a stub or the program already, it must not go on alone. */

@@ -17,7 +17,7 @@ export function runTerminal(
 ): TerminalWay & Disposable & { foreground(): Foreground } {
   if (detach) {
     const way = consoleSocketTerminal(kernel, socket);
-    return { ...way, foreground: () => new Plain(), [Symbol.dispose]() {} };
+    return { ...way, foreground: () => new Plain(kernel), [Symbol.dispose]() {} };
   }
   let master: number | undefined;
   return {
@@ -31,7 +31,7 @@ export function runTerminal(
       master = makeTerminal(stub, root, process, atConsole);
     },
     foreground() {
-      if (master === undefined) return new Plain();
+      if (master === undefined) return new Plain(kernel);
       const relay = new Relay(kernel, master);
       master = undefined;
       return relay;
@@ -44,10 +44,14 @@ export function runTerminal(
 
 /** A container without a terminal: it has belay's own descriptors, and belay hands on signals. */
 class Plain implements Foreground {
+  /** Signals are handed on while this thread waits, and there is nothing else to do. */
+  readonly patienceMs = undefined;
   #signals: Disposable | undefined;
 
+  constructor(private readonly kernel: Kernel) {}
+
   listen(process: Pidfd): void {
-    this.#signals = forwardSignals(process);
+    this.#signals = forwardSignals(this.kernel, process);
   }
 
   attach(): void {}

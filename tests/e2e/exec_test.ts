@@ -249,6 +249,15 @@ e2e("exec passes signals on, also one that comes with the program's first word",
   await done(world, id);
 });
 
+e2e("exec ends as its program does of a real-time signal that exec was sent", async (world) => {
+  const id = await running(world);
+  const exec = world.spawn(["exec", id, "sh", "-c", "echo ready; exec sleep 1000"]);
+  await until("it speaks", () => exec.stdout().includes("ready"));
+  await new Deno.Command("kill", { args: ["-37", String(exec.pid)] }).output();
+  assertEquals((await exec.ended).code, 128 + 37);
+  await done(world, id);
+});
+
 e2e("exec in a paused container is refused, or begins with its resumption", async (world) => {
   const id = await running(world);
   await world.ok(["pause", id]);
