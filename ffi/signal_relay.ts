@@ -13,7 +13,7 @@ import { memoryAt } from "./libc.ts";
 import { unobserved } from "./observer.ts";
 import { SIGNAL_RELAY } from "./signal_relay/bytes.ts";
 import { DISTANCE, RESTORER } from "./signal_relay/layout.ts";
-import { mmapAnonymous, mprotect, PROT } from "./syscalls/memory.ts";
+import { mmapAnonymous, mprotect, munmap, PROT } from "./syscalls/memory.ts";
 import { rt_sigaction, SA, SIGACTION } from "./syscalls/signal.ts";
 
 /** The handler and the descriptor that it signals, mapped once and for as long as this process lives. */
@@ -73,15 +73,20 @@ export function relaySignals(
 }
 
 function map(kernel: Kernel): Mapped {
-  const address = kernel.call(mmapAnonymous(2 * DISTANCE));
-  const memory = memoryAt(BigInt(address), 2 * DISTANCE);
+  const address = BigInt(kernel.call(mmapAnonymous(2 * DISTANCE)));
+  const memory = memoryAt(address, 2 * DISTANCE);
   const code = SIGNAL_RELAY[Deno.build.arch];
   const bytes = new Uint8Array(memory);
   for (let i = 0; i < code.length / 2; i++) bytes[i] = parseInt(code.slice(i * 2, i * 2 + 2), 16);
   const pidfd = new Int32Array(memory, DISTANCE, 1);
   pidfd[0] = -1;
-  // On aarch64 it is this call that makes the processor see the code: the kernel cleans the caches of a page that becomes
-  // executable (arm64, __sync_icache_dcache).
-  kernel.call(mprotect(BigInt(address), DISTANCE, PROT.PROT_READ | PROT.PROT_EXEC));
-  return { handler: BigInt(address), pidfd };
+  try {
+    // On aarch64 it is this call that makes the processor see the code: the kernel cleans the caches of a page that
+    // becomes executable (arm64, __sync_icache_dcache).
+    kernel.call(mprotect(address, DISTANCE, PROT.PROT_READ | PROT.PROT_EXEC));
+  } catch (error) {
+    kernel.call(munmap(address, 2 * DISTANCE));
+    throw error;
+  }
+  return { handler: address, pidfd };
 }

@@ -37,6 +37,11 @@ export function mprotect(address: bigint, size: number, protection: number): Cal
   return effect("mprotect", address, size, flags(protection, PROT));
 }
 
+/** munmap(2). */
+export function munmap(address: bigint, size: number): Call<void> {
+  return effect("munmap", address, size);
+}
+
 /** clock_gettime(2) of CLOCK_MONOTONIC into a struct timespec of 16 bytes. */
 export function clock_gettime(time: Struct): Call<void> {
   return effect("clock_gettime", CLOCK_MONOTONIC, time);

@@ -125,6 +125,12 @@ export const COMMANDS: readonly Command[] = [
         least: 0,
         help: "pass N more file descriptors to it, from 3 on",
       },
+      {
+        name: "cgroup",
+        value: "[CONTROLLER:]PATH",
+        repeated: true,
+        help: "into cgroups below the container's, which must be there; may be repeated",
+      },
       { name: "ignore-paused", help: "also in a paused container, where it begins with resume" },
     ],
     args: { min: 1, max: Infinity },

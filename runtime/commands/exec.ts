@@ -38,6 +38,8 @@ export const run: Run = async ({ globals, flags, args, log }) => {
     added = await execProcess(carriers, container, {
       ...{ process, terminal },
       ...passedDescriptors(flags),
+      cgroups: flags.strings("cgroup"),
+      signalled: !detach,
       born(child) {
         if (pidfdSocket !== undefined) sendPidfd(thread, pidfdSocket, child, "setns");
         if (detach) return;

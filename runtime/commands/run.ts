@@ -1,4 +1,5 @@
 import type { Run } from "../cli/command.ts";
+import { StubGone } from "../../ffi/stub.ts";
 import { abandon, createContainer } from "../container/create_container.ts";
 import { destroyContainer } from "../container/destroy_container.ts";
 import { runPoststart, startProcess } from "../container/start_process.ts";
@@ -32,7 +33,12 @@ export const run: Run = async (invocation) => {
     if (pidFile !== undefined) writePidFile(thread, pidFile, init.pidfd.pid);
     foreground = detach ? undefined : terminal.foreground();
     foreground?.listen(init.pidfd);
-    await startProcess(carriers, init, dir, state, exec);
+    try {
+      await startProcess(carriers, init, dir, state, exec);
+    } catch (error) {
+      // Of a signal that was handed on before the program had begun: it has ended, and is waited for below.
+      if (!(error instanceof StubGone) || detach) throw error;
+    }
     if (detach) dir.awaitExec(); // in the foreground nobody is told before it ends
     runPoststart(carriers, init.pidfd, state);
     dir.unlock();

@@ -1,3 +1,4 @@
+import type { Kernel } from "../../ffi/kernel.ts";
 import type { Carriers } from "../../ffi/remote.ts";
 import { post } from "../../ffi/deferring.ts";
 import type { Pidfd } from "../../ffi/pidfd.ts";
@@ -7,6 +8,7 @@ import { chroot } from "../../ffi/syscalls/mount.ts";
 import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
 import { CLONE } from "../../ffi/abi/process_flags.ts";
 import type { TerminalWay } from "../process/console_socket.ts";
+import { StubGone } from "../../ffi/stub.ts";
 import { withHome } from "../process/home.ts";
 import { adaptStdio, lookAtStdio } from "../process/stdio.ts";
 import { CAP_SYS_ADMIN, checkCapabilities } from "../security/capabilities.ts";
@@ -28,9 +30,13 @@ export interface ExecRequest {
   readonly preserveFds: number;
   /** What else goes into the environment (LISTEN_FDS). */
   readonly extraEnv: readonly string[];
+  /** `[CONTROLLER[,CONTROLLER...]:]PATH`: where it is to be below the container's cgroups. */
+  readonly cgroups: readonly string[];
   readonly terminal: TerminalWay;
   /** Called when all is done but the program's first instruction: the process is there to be named and signalled. */
   readonly born: (process: Pidfd) => void;
+  /** Whether signals are handed on to it from then on: then it may end of one before its program begins. */
+  readonly signalled: boolean;
 }
 
 /** A container that was found running. */
@@ -43,7 +49,7 @@ export interface RunningContainer {
 
 /**
  * Adds a process to a container: in its cgroups, its namespaces and under its system call filter from before its
- * first instruction. On return its program runs.
+ * first instruction. On return its program runs, or has ended.
  * @returns The process, a child of belay's.
  * @throws CommandError in runc's words; then nothing of it is left.
  */
@@ -60,7 +66,11 @@ export async function execProcess(
   if (!ownUser) checkCapabilities(thread, process.capabilities);
   const labels = hasLabels(process) ? await import("../security/labels.ts") : undefined;
   labels?.checkLabels(thread, process);
-  const joining = { init, state, process, preserveFds, privileged };
+  const cgroupsAsked = request.cgroups.length > 0;
+  const cgroups = cgroupsAsked
+    ? await cgroupsBelow(thread, state.cgroups, request.cgroups)
+    : state.cgroups;
+  const joining = { init, state, cgroups, cgroupsAsked, process, preserveFds, privileged };
   const { stub, steps, outer } = await joinContainer(carriers, joining);
   try {
     becomeInit(steps, state.id, {
@@ -84,13 +94,29 @@ export async function execProcess(
     letGo(outer); // as a zombie it would count against pids.max
     request.born(stub.pidfd);
     const rlimits = storedLimits(process.rlimits);
-    await becomeProgram(carriers, stub, { ...program, rlimits, preserveFds }, {
-      ...{ dir, state, status: "running" },
-    });
+    try {
+      await becomeProgram(carriers, stub, { ...program, rlimits, preserveFds }, {
+        ...{ dir, state, status: "running" },
+      });
+    } catch (error) {
+      if (!(error instanceof StubGone) || !request.signalled) throw error;
+    }
     return stub.pidfd;
   } catch (error) {
     endStub(outer);
     endStub(stub);
     throw error;
   }
+}
+
+/** Few ask for it: what does it is loaded then. @throws CommandError naming --cgroup. */
+async function cgroupsBelow(
+  thread: Kernel,
+  directories: StateFile["cgroups"],
+  given: readonly string[],
+): Promise<StateFile["cgroups"]> {
+  const { checkSubCgroups, subCgroups } = await import("../cgroup/sub_cgroups.ts");
+  const chosen = subCgroups(directories, given);
+  checkSubCgroups(thread, chosen);
+  return chosen;
 }

@@ -2,12 +2,14 @@ import type { Kernel } from "../../ffi/kernel.ts";
 import type { Carriers, Remote } from "../../ffi/remote.ts";
 import { Deferring } from "../../ffi/deferring.ts";
 import type { Pidfd } from "../../ffi/pidfd.ts";
-import { close } from "../../ffi/syscalls/file.ts";
+import { close, openat } from "../../ffi/syscalls/file.ts";
+import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
 import { setns } from "../../ffi/syscalls/namespace.ts";
 import { prctl } from "../../ffi/syscalls/process.ts";
 import { CLONE, PR } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
-import { SyscallError } from "../../ffi/syscall_error.ts";
+import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
+import type { CgroupDirectory } from "../cgroup/cgroup_plan.ts";
 import { enterCalls, intoCall } from "../cgroup/enter_cgroup.ts";
 import { CgroupError } from "../cgroup/cgroup_error.ts";
 import { CommandError } from "../cli/command_error.ts";
@@ -35,6 +37,10 @@ export interface Joining {
   /** Its first process, held: the namespaces are that very process's, whatever becomes of its number. */
   readonly init: Pidfd;
   readonly state: StateFile;
+  /** Where it is to be in each hierarchy: the container's cgroups, or some below those. */
+  readonly cgroups: readonly CgroupDirectory[];
+  /** Whether somebody asked for those very cgroups. */
+  readonly cgroupsAsked: boolean;
   readonly process: Pick<Process, "oomScoreAdj" | "rlimits" | "execCPUAffinity">;
   readonly preserveFds: number;
   /** Whether belay is root on the host. */
@@ -51,9 +57,9 @@ export interface Joining {
  * @throws CommandError when the container ends meanwhile.
  */
 export async function joinContainer(carriers: Carriers, joining: Joining): Promise<Joined> {
-  const { init, state, process, preserveFds, privileged } = joining;
+  const { init, state, cgroups, process, preserveFds, privileged } = joining;
   const { namespaces } = state.join;
-  const unified = intoCall(state.cgroups);
+  const unified = intoCall(cgroups);
   // On cgroup2 a process may only be born into a cgroup that its parent's cgroup namespace shows.
   const later = unified === undefined ? 0 : namespaces & CLONE.CLONE_NEWCGROUP;
   const flags = (privileged ? namespaces | ALWAYS : namespaces) &
@@ -68,28 +74,29 @@ export async function joinContainer(carriers: Carriers, joining: Joining): Promi
     const [there = -1] = outer.give([init.fd]);
     const [first]: unknown[] = outer.batch([
       ...(unified === undefined ? [] : [unified]),
-      ...enterCalls(state.cgroups),
+      ...enterCalls(cgroups),
       // From birth on nobody in the container may look into it (CVE-2016-9962).
       prctl(PR.PR_SET_DUMPABLE, 0),
       setns(there, flags),
     ]);
-    const into = unified === undefined ? undefined : Number(first);
-    stub = outer.clone("exec", {
-      // Past 32 bits: an addition, not JavaScript's |.
-      flags: CLONE.CLONE_PARENT + (into === undefined ? 0 : CLONE.CLONE_INTO_CGROUP),
-      ...(into === undefined ? {} : { cgroup: into }),
-    });
+    const places = unified === undefined ? [] : [Number(first)];
+    try {
+      stub = bear(outer, places.at(-1));
+    } catch (error) {
+      places.push(await besideInit(carriers.thread, outer, joining, error));
+      stub = bear(outer, places.at(-1));
+    }
     outer[Symbol.dispose]();
     if (!init.alive()) throw stopped();
-    const steps = new Deferring(stub);
+    const stubSteps = new Deferring(stub);
     if (later !== 0) {
-      steps.post([setns(there, later)], (error) => {
+      stubSteps.post([setns(there, later)], (error) => {
         throw init.alive() ? error : stopped(error);
       });
     }
-    steps.post([close(there), ...(into === undefined ? [] : [close(into)])]);
-    if (final !== undefined) await affinity(steps, "final", final);
-    return { stub, steps, outer };
+    stubSteps.post([close(there), ...places.map((place) => close(place))]);
+    if (final !== undefined) await affinity(stubSteps, "final", final);
+    return { stub, steps: stubSteps, outer };
   } catch (error) {
     endStub(outer);
     if (stub !== undefined) endStub(stub);
@@ -104,6 +111,44 @@ export async function joinContainer(carriers: Carriers, joining: Joining): Promi
 async function enterUnit({ thread }: Carriers, unit: UnitState, stub: Remote): Promise<void> {
   const { enterUnit } = await import("../systemd/container_unit.ts");
   enterUnit(thread, unit, stub.pidfd.pid);
+}
+
+/** The stub that is joined, born into a cgroup2 directory where there is one. */
+function bear(outer: Remote, cgroup: number | undefined): Remote {
+  return outer.clone("exec", {
+    // Past 32 bits: an addition, not JavaScript's |.
+    flags: CLONE.CLONE_PARENT + (cgroup === undefined ? 0 : CLONE.CLONE_INTO_CGROUP),
+    ...(cgroup === undefined ? {} : { cgroup }),
+  });
+}
+
+/**
+ * The cgroup that the container's first process is in by now, opened, for a container that has divided its cgroup: one
+ * that gives controllers to its children may have no processes of its own (cgroup-v2.rst, "No Internal Process
+ * Constraint"). That is what runc does, too. The host's path is opened here: the stub is in the container already.
+ * @returns The descriptor in the stub.
+ * @throws The error that came, when that is not the reason, or the first process is not below the container's cgroup.
+ */
+async function besideInit(
+  thread: Kernel,
+  outer: Remote,
+  { init, cgroups, cgroupsAsked }: Joining,
+  error: unknown,
+): Promise<number> {
+  const directory = cgroups.find(({ version }) => version === 2)?.path;
+  // EOPNOTSUPP: the same, where children are threaded.
+  if (!isSyscallError(error, "EBUSY", "EOPNOTSUPP") || error.syscall !== "clone3") throw error;
+  if (directory === undefined || cgroupsAsked) throw error;
+  const { cgroupBelow } = await import("../cgroup/cgroup_of_process.ts");
+  const path = cgroupBelow(thread, directory, init.pid);
+  if (path === undefined || !init.alive()) throw error;
+  const fd = thread.call(openat(AT_FDCWD, path, O.O_RDONLY | O.O_DIRECTORY));
+  try {
+    const [given = -1] = outer.give([fd]);
+    return given;
+  } finally {
+    thread.call(close(fd));
+  }
 }
 
 /** Few ask for it: what does it is loaded then. */

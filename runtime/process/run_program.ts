@@ -10,6 +10,7 @@ import { ERRNO, strerror } from "../../ffi/abi/errno.ts";
 import { PR } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { isSyscallError, type SyscallError } from "../../ffi/syscall_error.ts";
+import { StubGone } from "../../ffi/stub.ts";
 import { CommandError } from "../cli/command_error.ts";
 import { forwardSignals } from "./foreground.ts";
 
@@ -46,7 +47,12 @@ export async function runProgram(
   // Before execve: a signal that comes with the program's first word is handed on, too.
   using _typed = terminal ? forwardTyped(thread, pidfd) : undefined;
   using _forwarding = forwardSignals(thread, pidfd, terminal ? [...JOB_CONTROL, ...TYPED] : []);
-  become(stub, argv, env);
+  try {
+    become(stub, argv, env);
+  } catch (error) {
+    if (!(error instanceof StubGone)) throw error;
+    return pidfd.reap(); // of a signal that was handed on before the program had begun
+  }
   if (!pidfd.waitSync(PATIENCE_MS)) await pidfd.wait();
   return pidfd.reap();
 }

@@ -54,6 +54,55 @@ e2e("exec runs a program in all namespaces and cgroups of the container", async 
   assertEquals((await child.ended).code, 137);
 });
 
+e2e("exec --cgroup puts the program below the container's cgroups", async (world) => {
+  const id = await running(world);
+  const { pid } = await world.state(id);
+  const lines = Deno.readTextFileSync(`/proc/${pid}/cgroup`).trim().split("\n");
+  const memory = lines.find((line) => line.split(":")[1] === "memory")?.split(":")[2];
+  const where = async (...flags: string[]) => {
+    const { stdout } = await world.ok(["exec", ...flags, id, "cat", "/proc/self/cgroup"]);
+    return stdout.trim().split("\n");
+  };
+  assertEquals(await where("--cgroup", "/"), lines);
+  assertStringIncludes(
+    await refusal(world, ["--cgroup", "../x", id, "true"]),
+    "is not a sub cgroup path",
+  );
+  assertStringIncludes(
+    await refusal(world, ["--cgroup", "nosuch", id, "true"]),
+    "/nosuch",
+  );
+  if (memory === undefined) {
+    // cgroup2 alone: machine_test.ts looks there.
+    assertStringIncludes(
+      await refusal(world, ["--cgroup", "memory:a", id, "true"]),
+      "on cgroup v2",
+    );
+  } else {
+    Deno.mkdirSync(`/sys/fs/cgroup/memory${memory}/below`);
+    const expected = lines.map((line) => line.includes(":memory:") ? `${line}/below` : line);
+    assertEquals(await where("--cgroup", "memory:below"), expected);
+    // It is not there in the others.
+    assertStringIncludes(
+      await refusal(world, ["--cgroup", "below", id, "true"]),
+      "/below: ",
+    );
+  }
+  const child = world.spawn([
+    "exec",
+    ...memory ? ["--cgroup", "memory:/below"] : [],
+    id,
+    "sleep",
+    "1000",
+  ]);
+  await until(
+    "it runs",
+    async () => (await world.ok(["ps", "-f", "json", id])).stdout.includes(","),
+  );
+  await done(world, id); // takes what is below with it
+  assertEquals((await child.ended).code, 137);
+});
+
 function exists(path: string): boolean {
   try {
     return Deno.statSync(path).size > 0;

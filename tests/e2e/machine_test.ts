@@ -54,6 +54,7 @@ const BUNDLES: Readonly<Record<string, string>> = {
   }),
   bomb: config(["sh", "-c", BOMB], inHostPids),
   greedy: config(GREEDY),
+  divided: config(["sleep", "1000"]),
 };
 
 /** `RESULT name` and what was found, line by line; `say NAME WORDS` in the script prints one. */
@@ -91,7 +92,13 @@ belay create --bundle /tmp/greedy greedy >/dev/null 2>&1 </dev/null; say created
 belay events --interval 1s greedy >/tmp/events 2>&1 & E=$!
 i=0; while ! test -s /tmp/events && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done
 belay start greedy; wait $E; say events $? $(grep -o '"type":"oom"' /tmp/events | sort -u)
-belay delete --force greedy; say swept $? $(ls -d /sys/fs/cgroup/test 2>/dev/null) $(belay list -q)
+belay delete --force greedy
+belay run --detach --bundle /tmp/divided divided >/dev/null 2>&1 </dev/null; mkdir $C/leaf $C/other
+say whole $(belay exec divided cat /proc/self/cgroup) $(belay exec --cgroup other divided cat /proc/self/cgroup)
+cat $C/cgroup.procs >$C/leaf/cgroup.procs; echo +pids >$C/cgroup.subtree_control
+say leaf $(belay exec divided cat /proc/self/cgroup) $(belay exec --cgroup other divided cat /proc/self/cgroup)
+belay exec --cgroup / divided true 2>/tmp/err; say asked $? $(grep -o EBUSY /tmp/err)
+belay delete --force divided; say swept $? $(ls -d /sys/fs/cgroup/test 2>/dev/null) $(belay list -q)
 say end
 `;
 
@@ -117,6 +124,9 @@ const EXPECTED: Readonly<Record<string, string>> = {
   deleted: "0",
   created: "0",
   events: `0 "type":"oom"`,
+  whole: "0::/ 0::/other",
+  leaf: "0::/leaf 0::/other",
+  asked: "255 EBUSY",
   swept: "0",
   end: "",
 };
