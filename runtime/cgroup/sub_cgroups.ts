@@ -48,7 +48,7 @@ export function subCgroups(
   }));
 }
 
-/** @throws CommandError naming the first of the cgroups that is not there: `exec` makes none. */
+/** Looks whether the cgroups are there: `exec` makes none. @throws CommandError naming the first that is not. */
 export function checkSubCgroups(kernel: Kernel, directories: readonly CgroupDirectory[]): void {
   const results = kernel.batch(
     directories.map(({ path }) => attempt(faccessat2(AT_FDCWD, path, F_OK, 0))),
