@@ -4,7 +4,10 @@ import { relaySignals } from "../../ffi/signal_relay.ts";
 import { SIGNAL_RELAY } from "../../ffi/signal_relay/bytes.ts";
 import { execve } from "../../ffi/syscalls/process.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
-import { testUnless } from "../skip.ts";
+import { PROT } from "../../ffi/syscalls/memory.ts";
+import { SA, SIGACTION } from "../../ffi/syscalls/signal.ts";
+import { noProgram, testUnless } from "../skip.ts";
+import { agree } from "./in_c.ts";
 import { host, thread } from "../ffi_world.ts";
 
 for (const arch of ["x86_64", "aarch64"] as const) {
@@ -19,6 +22,18 @@ for (const arch of ["x86_64", "aarch64"] as const) {
     },
   );
 }
+
+testUnless(noProgram("gcc"), "SA, SIGACTION and PROT are the kernel's when C says so", () => {
+  const { size, ...places } = SIGACTION;
+  agree(["asm/signal.h"], {
+    ...SA,
+    "sizeof(struct sigaction)": size,
+    ...Object.fromEntries(
+      Object.entries(places).map(([name, at]) => [`offsetof(struct sigaction, sa_${name})`, at]),
+    ),
+  });
+  agree(["sys/mman.h"], PROT);
+});
 
 /** The signals that this process has a handler for (proc_pid_status(5), SigCgt). */
 function caught(): bigint {
