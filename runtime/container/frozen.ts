@@ -1,6 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
-import { freezerState } from "../cgroup/freezer.ts";
-import { setFrozen } from "../cgroup/freezer.ts";
+import { freezerState, setFrozen } from "../cgroup/freezer.ts";
 import type { StateFile } from "../state/state_file.ts";
 
 /** Whether a container's cgroup is frozen: then it is "paused". */

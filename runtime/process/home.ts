@@ -10,8 +10,8 @@ const LIMIT = 0x10000;
 
 /**
  * The process's environment, each variable once, with HOME, which runtimes add when the configuration has none: the
- * user's entry in the container's /etc/passwd, else "/". The file is the image's: it is opened inside the root, without waiting (it may be
- * a pipe), and only read when it is a plain file.
+ * user's entry in the container's /etc/passwd, else "/". The file is the image's: it is opened inside the root,
+ * without waiting (it may be a pipe), and only read when it is a plain file.
  */
 export function withHome(
   kernel: Kernel,
