@@ -69,7 +69,7 @@ const guess = () => {
   for (const word of Deno.args) {
     // Pairs first: the second word of "netns list" is a command of its own, too.
     if (names.has(before + " " + word)) return before + "-" + word;
-    if (names.has(word)) return word;
+    if (names.has(word) && !word.includes(" ")) return word;
     before = word;
   }
   return "";
