@@ -24,7 +24,7 @@ export interface Walk {
   readonly seed: number;
   /** Every error at every call; every kill. */
   readonly all: boolean;
-  /** Of the kills, one of so many. */
+  /** Of the calls, one of so many is walked. */
   readonly stride: number;
   /** This one point alone. */
   readonly only?: { readonly k: number; readonly deed: Deed };
@@ -106,15 +106,15 @@ class Walker {
       return;
     }
     for (let k = 1;; k++) {
+      if (!all && (k + seed) % stride !== 0) continue;
       if (mode === "kills") {
-        if (!all && (k + seed) % stride !== 0) continue;
         const report = await this.#point(k, "kill");
         if (report.hit === undefined && k > calls) return;
         yield report;
         continue;
       }
       const errnos: ErrnoName[] = all ? [...ERRNOS] : [
-        ERRNOS[(k + seed) % ERRNOS.length] ?? "EIO",
+        ERRNOS[Math.floor((k + seed) / stride) % ERRNOS.length] ?? "EIO",
       ];
       for (const errno of errnos) {
         const report = await this.#point(k, errno);
