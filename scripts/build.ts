@@ -184,6 +184,7 @@ async function compile(
   const why = await compileOne(directory, "produce.js", producer, deno);
   if (why !== undefined) return why;
   await mustRun([producer, `${directory}/${INCLUDED}`]);
+  await mustRun([producer, "check", `${directory}/${INCLUDED}`]);
   await Deno.remove(producer);
   return await compileOne(directory, "main.js", out, deno);
 }

@@ -15,7 +15,9 @@ type Write = (name: string, content: string) => void;
 
 /**
  * Writes what the executable is made of: `main.js` and the directory `program`, and `produce.js`. An executable of
- * `produce.js` writes V8's compiled code into the directory that is its argument, a file for each `.js` in `program`.
+ * `produce.js` writes V8's compiled code into the directory that is its argument, a file for each `.js` in `program`;
+ * started once more with `check` before it, another process of the same kind looks whether V8 takes that code back. A
+ * program whose code is refused works, but nobody would notice that it starts slowly.
  */
 export function writeParts(program: Program, write: Write): void {
   const scripts: string[] = [];
@@ -49,9 +51,14 @@ export const INCLUDED = PLACE;
 
 function produce(scripts: readonly string[]): string {
   return `import vm from "node:vm";
+const check = Deno.args[0] === "check", directory = Deno.args.at(-1);
 for (const name of ${JSON.stringify(scripts)}) {
   const text = Deno.readTextFileSync(new URL("${PLACE}/" + name + ".js", import.meta.url));
-  Deno.writeFileSync(Deno.args[0] + "/" + name + ".code", new vm.Script(text).createCachedData());
+  const file = directory + "/" + name + ".code";
+  if (!check) Deno.writeFileSync(file, new vm.Script(text).createCachedData());
+  else if (new vm.Script(text, { cachedData: Deno.readFileSync(file) }).cachedDataRejected !== false) {
+    throw new Error("V8 does not take back the compiled code of " + name);
+  }
 }
 `;
 }
