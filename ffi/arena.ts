@@ -19,13 +19,13 @@ export class Arena {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   #used: number;
-  /** `base` as a number, which every address of user space is exactly (x86-64: 47 bits, or 56). */
+  /** A number, which every address of user space is exactly (x86-64: 47 bits, or 56). */
   readonly #base: number;
   readonly #placed = new Map<Struct, number>();
   /** Where everything goes that the kernel only reads, when the batch is larger than this arena. */
   overflow: Arena | undefined;
 
-  constructor(readonly buffer: ArrayBuffer, readonly base: bigint, readonly start = 0) {
+  constructor(readonly buffer: ArrayBuffer, base: bigint, readonly start = 0) {
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
     this.#used = start;
@@ -62,15 +62,16 @@ export class Arena {
     return this.#base + offset;
   }
 
-  /** Writes a number of 64 bits, cut to them as two's complement. @throws RangeError for what is no integer */
-  put(offset: number, value: number | bigint): void {
+  /** Writes a number, cut to so many bytes as two's complement. @throws RangeError for what is no integer */
+  put(offset: number, value: number | bigint, width: 1 | 2 | 4 | 8 = 8): void {
     if (typeof value === "bigint") {
-      this.view.setBigUint64(offset, value, true);
-      return;
-    }
-    if (!Number.isSafeInteger(value)) throw new RangeError(`no integer: ${value}`);
+      if (width === 8) return this.view.setBigUint64(offset, value, true);
+      value = Number(BigInt.asUintN(32, value));
+    } else if (!Number.isSafeInteger(value)) throw new RangeError(`no integer: ${value}`);
+    if (width === 1) return this.view.setUint8(offset, value);
+    if (width === 2) return this.view.setUint16(offset, value, true);
     this.view.setUint32(offset, value, true);
-    this.view.setInt32(offset + 4, Math.floor(value / HIGH), true);
+    if (width === 8) this.view.setInt32(offset + 4, Math.floor(value / HIGH), true);
   }
 
   /** Where a struct of the current batch lies, from the buffer's first byte. */
@@ -122,16 +123,7 @@ export class Arena {
     this.#placed.set(struct, offset);
     this.bytes.set(struct.bytes, offset); // zeros, or what an earlier call left there
     for (const field of struct.fields) {
-      const at = offset + field[0];
-      const number = this.value(field[2]);
-      const width = field[1];
-      if (width === 8) this.put(at, number);
-      else {
-        const low = typeof number === "bigint" ? Number(BigInt.asUintN(32, number)) : number;
-        if (width === 4) this.view.setUint32(at, low, true);
-        else if (width === 2) this.view.setUint16(at, low, true);
-        else this.view.setUint8(at, low);
-      }
+      this.put(offset + field[0], this.value(field[2]), field[1]);
     }
     return offset;
   }

@@ -109,7 +109,9 @@ Deno.test("Arena.put() writes 64 bits of whatever integer it is given", () => {
     assertEquals(memory.view.getBigUint64(8, true), BigInt.asUintN(64, BigInt(value)), `${value}`);
   }
   for (const value of [1.5, NaN, Infinity, 2 ** 53]) {
-    assertThrows(() => memory.put(8, value), RangeError, `no integer: ${value}`);
+    for (const width of [1, 2, 4, 8] as const) {
+      assertThrows(() => memory.put(8, value, width), RangeError, `no integer: ${value}`);
+    }
   }
 });
 
