@@ -1,5 +1,5 @@
 import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
-import { Call, tolerate } from "../../ffi/call.ts";
+import { attempt } from "../../ffi/call.ts";
 import { parseBusAddress } from "../../ffi/dbus/address.ts";
 import type { Kernel } from "../../ffi/kernel.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
@@ -66,9 +66,9 @@ function userBus(kernel: Kernel, env: (name: string) => string | undefined): str
     );
   }
   const path = `${directory}/bus`;
-  const { name, args } = faccessat2(AT_FDCWD, path, 0);
-  const looked = new Call(name, args, () => true);
-  if (kernel.call(tolerate(looked, ["ENOENT"], "there is no bus")) === undefined) {
+  const missing = kernel.call(attempt(faccessat2(AT_FDCWD, path, 0)));
+  if (missing instanceof Error) {
+    if (!missing.is("ENOENT")) throw missing;
     throw new CommandError(
       `--systemd-cgroup: there is no user's bus at ${path}: is the user's systemd running, and dbus as its service ` +
         "(Debian package dbus-user-session)?",
