@@ -8,6 +8,8 @@ export interface Tally {
   readonly skipped: number;
   /** The SKIP lines. */
   readonly reasons: readonly string[];
+  /** What went wrong, in the words of `deno test`: a text for each run that found something. */
+  readonly errors: readonly string[];
 }
 
 /** The sum. */
@@ -17,6 +19,7 @@ export function addTallies(tallies: readonly Tally[]): Tally {
     failed: tallies.reduce((sum, each) => sum + each.failed, 0),
     skipped: tallies.reduce((sum, each) => sum + each.skipped, 0),
     reasons: tallies.flatMap((each) => each.reasons),
+    errors: tallies.flatMap((each) => each.errors),
   };
 }
 
@@ -34,11 +37,19 @@ export function readTally(output: string, exitCode: number): Tally {
     const [, tests, steps] = summary?.match(`(\\d+) ${what}(?: \\((\\d+) steps?\\))?`) ?? [];
     return Number(tests ?? 0) + Number(steps ?? 0);
   };
-  const failed = count("failed");
+  const told = count("failed");
+  const failed = (exitCode !== 0 || summary === undefined) && told === 0 ? 1 : told;
   return {
     passed: count("passed"),
-    failed: (exitCode !== 0 || summary === undefined) && failed === 0 ? 1 : failed,
+    failed,
     skipped: count("ignored"),
     reasons: output.match(/^SKIP .*$/gm) ?? [],
+    errors: failed === 0 ? [] : [errorsIn(output)],
   };
+}
+
+/** Between its titles ERRORS and FAILURES; without them, the end. A text of the tests' own may be a title: the last counts. */
+function errorsIn(output: string): string {
+  const [, errors] = /^ ERRORS $(?![\s\S]*^ ERRORS $)([\s\S]*)^ FAILURES $/m.exec(output) ?? [];
+  return errors?.trim() ?? output.trim().split("\n").slice(-20).join("\n");
 }

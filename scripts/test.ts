@@ -13,7 +13,8 @@
  *   --filter=TEXT only the tests with TEXT in their names
  *   BELAY_BIN     an executable to test instead of building dist/belay
  *
- * A check counts as one test. A skipped test says SKIP and why; the reasons are listed at the end.
+ * A check counts as one test. A skipped test says SKIP and why; the reasons are listed at the end, after what went wrong,
+ * each line with a `!`.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { needs } from "./needs.ts";
@@ -134,7 +135,9 @@ async function check(title: string, args: readonly string[]): Promise<Tally> {
   );
   if (code !== 0) console.log(`FAILED ${title}\n${stdout}${stderr}`);
   else if (title === "build") console.log(stdout.trimEnd());
-  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0, reasons: [] };
+  const failed = code === 0 ? 0 : 1;
+  const errors = failed === 0 ? [] : [`${title}\n${stdout}${stderr}`.trim()];
+  return { passed: 1 - failed, failed, skipped: 0, reasons: [], errors };
 }
 
 /** Runs `deno test`, shows what it prints as it comes, and counts. */
@@ -199,6 +202,7 @@ for (const suite of suites) {
   else refuse(`${suite}: no such suite`);
 }
 const sum = addTallies(tallies);
+for (const error of sum.errors) console.log(error.replace(/^/gm, "! "));
 for (const reason of sum.reasons) console.log(reason);
 console.log(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
 Deno.exit(sum.failed === 0 ? 0 : 1);

@@ -2,7 +2,7 @@ import { makeBundle } from "./bundle.ts";
 import { type Census, type Kind, KINDS, leftBy, settledCensus, takeCensus } from "./census.ts";
 import { livingChildren } from "./life.ts";
 import type { Stage } from "./stage.ts";
-import { isThere } from "./is_there.ts";
+import { isThere } from "../is_there.ts";
 
 /** How often belay is killed without looking. */
 const ROUNDS = 20;

@@ -2,7 +2,7 @@ import { type Config, makeBundle } from "./bundle.ts";
 import { capture } from "../step.ts";
 import type { Cell } from "./screen.ts";
 import type { Stage } from "./stage.ts";
-import { isThere } from "./is_there.ts";
+import { isThere } from "../is_there.ts";
 
 /** The first id of the host that the container's users are mapped to. */
 const FIRST_HOST_ID = 100_000;

@@ -1,5 +1,6 @@
 // What a test of a client leaves when it fails half way, or is killed: nothing.
 import { assertEquals, assertMatch } from "@std/assert";
+import { isThere } from "../../scripts/is_there.ts";
 import { until } from "../e2e/census.ts";
 import { noProgram, notRoot, testUnless } from "../skip.ts";
 
@@ -15,8 +16,8 @@ for (const end of ["fail", "SIGTERM", "SIGKILL"] as const) {
   testUnless(obstacles, `Stage takes everything back when its process ends by ${end}`, async () => {
     const before = machine();
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--allow-all", "--no-check", user, end],
-      ...{ stdin: "null", stdout: "piped", stderr: "null" },
+      args: ["run", "--allow-all", "--no-check", user],
+      ...{ stdin: "piped", stdout: "piped", stderr: "null" },
     }).spawn();
     const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
     let said = "";
@@ -34,9 +35,10 @@ for (const end of ["fail", "SIGTERM", "SIGKILL"] as const) {
     assertEquals(cgroups(mark).length, 1);
     assertEquals(machine(), before);
     if (end !== "fail") child.kill(end);
+    await child.stdin.close();
     assertEquals((await child.status).success, false);
     await until("its cgroups are gone", () => cgroups(mark).length === 0);
-    await until("its files are gone", () => !exists(dir));
+    await until("its files are gone", () => !isThere(dir));
     await until("its processes are gone", () => processesOf(mark).length === 0);
     assertEquals(machine(), before);
   });
@@ -65,13 +67,4 @@ function processesOf(mark: string): string[] {
       return false; // no process, or it has ended
     }
   });
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,4 +1,4 @@
-// Opens a stage, does what daemons do there, says so, and ends as it is told: "fail" half way, or never ("wait").
+// Opens a stage, does what daemons do there, says so, and fails half way when its standard input ends.
 import { MARK } from "../e2e/census.ts";
 import { Stage } from "./stage.ts";
 
@@ -20,5 +20,5 @@ while (!actor.output().includes("there")) await new Promise((done) => setTimeout
 // What a daemon has there, so that it can be told afterwards that it is nowhere else.
 const chains = await stage.ok(["iptables", "-S", MARK ?? ""]);
 console.log(JSON.stringify({ mark: MARK, dir: stage.dir, census: stage.census(), chains }));
-if (Deno.args[0] === "fail") throw new Error("half way");
-await new Promise((done) => setTimeout(done, 60_000));
+await new Response(Deno.stdin.readable).text();
+throw new Error("half way");

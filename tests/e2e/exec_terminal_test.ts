@@ -5,9 +5,10 @@ import { Pidfd } from "../../ffi/pidfd.ts";
 import { close, write } from "../../ffi/syscalls/file.ts";
 import { setWindowSize } from "../../ffi/syscalls/tty.ts";
 import { noProgram } from "../skip.ts";
+import { commandLine, descendants } from "./census.ts";
 import { expectOutput, Receiver } from "./receiver.ts";
 import { Terminal } from "./tmux.ts";
-import { belayPath, e2e, type World } from "./world.ts";
+import { belayPath, e2e, until, type World } from "./world.ts";
 
 const { thread } = new Host("/tmp");
 
@@ -103,6 +104,11 @@ e2e(
       await terminal.enter("tty; echo $((6 * 7))");
       await terminal.wait(/^\/dev\/pts\/0\n42$/m);
       await terminal.enter("sleep 1001; echo ended $?");
+      // Typed before the shell has begun with it, ^C would be a character of the next line.
+      await until(
+        "it sleeps",
+        () => descendants().some(({ pid }) => commandLine(pid) === "sleep 1001"),
+      );
       await terminal.keys("C-c");
       await terminal.enter("exit 5");
       await terminal.wait(/^code=5$/m);

@@ -1,5 +1,6 @@
 // belay exec: a program more in a container, as runc's.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { isThere } from "../../scripts/is_there.ts";
 import { Host } from "../../ffi/host.ts";
 import { Pidfd } from "../../ffi/pidfd.ts";
 import { noFile } from "../skip.ts";
@@ -47,7 +48,7 @@ e2e("exec runs a program in all namespaces and cgroups of the container", async 
   const { pid } = await world.state(id);
   const outside = Deno.readTextFileSync(`/proc/${pid}/cgroup`);
   const child = world.spawn(["exec", "--pid-file", `${world.dir}/pid`, id, "sleep", "1000"]);
-  await until("it has a pid", () => exists(`${world.dir}/pid`));
+  await until("it has a pid", () => isWritten(`${world.dir}/pid`));
   const other = Deno.readTextFileSync(`${world.dir}/pid`);
   assertEquals(Deno.readTextFileSync(`/proc/${other}/cgroup`), outside);
   await done(world, id);
@@ -103,12 +104,9 @@ e2e("exec --cgroup puts the program below the container's cgroups", async (world
   assertEquals((await child.ended).code, 137);
 });
 
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).size > 0;
-  } catch {
-    return false; // not yet
-  }
+/** Whether a file has been written; a pid file comes whole. */
+function isWritten(path: string): boolean {
+  return isThere(path) && Deno.statSync(path).size > 0;
 }
 
 e2e("exec has the exit code of its program, and 128+n for a signal", async (world) => {

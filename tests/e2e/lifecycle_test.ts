@@ -6,6 +6,7 @@ import {
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
+import { isThere } from "../../scripts/is_there.ts";
 import { noProgram } from "../skip.ts";
 import { namespacesOf, processOf } from "./census.ts";
 import { errorIn } from "./contained.ts";
@@ -113,7 +114,7 @@ e2e("state says creating while a createRuntime hook runs", async (world) => {
       },
   });
   const create = world.spawn(["create", "--bundle", bundle, id]);
-  await until("the hook runs", () => exists(`${world.dir}/here`));
+  await until("the hook runs", () => isThere(`${world.dir}/here`));
   const state = await world.state(id);
   assertEquals(state.status, "creating");
   assert(state.pid > 0);
@@ -168,7 +169,7 @@ e2e("delete --force of an unknown id succeeds in silence; delete does not", asyn
   const id = world.id();
   assertEquals(await world.belay(["delete", "-f", id]), { code: 0, stdout: "", stderr: "" });
   await refused(world, ["delete", id], "container does not exist");
-  assert(!exists(world.root), "and makes no state root");
+  assert(!isThere(world.root), "and makes no state root");
 });
 
 e2e("delete twice: the second finds nothing, and with --force that is fine", async (world) => {
@@ -203,7 +204,7 @@ e2e("ids that are no names are refused, and nothing is made", async (world) => {
     await refused(world, ["state", id], "invalid container ID");
     await refused(world, ["delete", "--force", id], "invalid container ID");
   }
-  assert(!exists(world.root));
+  assert(!isThere(world.root));
 });
 
 e2e("ids may have every character that runc allows", async (world) => {
@@ -313,12 +314,3 @@ e2e(
     await world.ok(["delete", id]);
   },
 );
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -1,4 +1,5 @@
 // A bus of a test's own, with a stand-in for systemd on it.
+import { isThere } from "../../scripts/is_there.ts";
 import { type Running, until, type World } from "./world.ts";
 import { busConfiguration, type StandIn } from "./systemd_stand_in.ts";
 
@@ -32,7 +33,7 @@ export async function withBus(
   try {
     const daemon = ["dbus-daemon", `--config-file=${config}`, "--nofork", "--nopidfile"];
     started.push(world.start([...known(world, options.owner), ...daemon]));
-    await until("the bus listens", () => exists(socket));
+    await until("the bus listens", () => isThere(socket));
     const script = new URL("systemd_stand_in.ts", import.meta.url).pathname;
     const standIn = world.start([
       ...[Deno.execPath(), "run", "--allow-all", "--no-check", script],
@@ -64,13 +65,4 @@ function known(world: World, owner: StandIn["owner"]): string[] {
   Deno.writeTextFileSync(passwd, Deno.readTextFileSync("/etc/passwd") + entry);
   const script = `mount --bind '${passwd}' /etc/passwd && exec "$@"`;
   return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,6 +1,7 @@
 // The races that hit runc's users, by the numbers of runc's issues, and what belay does there. docs/races.md tells of
 // each, and names those whose tests are elsewhere.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { isThere } from "../../scripts/is_there.ts";
 import { Host } from "../../ffi/host.ts";
 import { Pidfd } from "../../ffi/pidfd.ts";
 import { children, reap } from "../faults/housekeeping.ts";
@@ -34,7 +35,7 @@ e2e(
     });
     const id = world.id();
     const create = world.spawn(["create", "--bundle", bundle, id]);
-    await until("the hook runs", () => exists(`${world.dir}/hooked`));
+    await until("the hook runs", () => isThere(`${world.dir}/hooked`));
     assertEquals((await world.state(id)).status, "creating");
     assert(contained().length > 0);
     create.signal("SIGKILL");
@@ -45,15 +46,6 @@ e2e(
     await world.ok(["delete", "--force", id]);
   },
 );
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false; // not yet
-  }
-}
 
 e2e(
   "#2828: start of a container whose waiting process was killed fails, and does not wait",
@@ -123,7 +115,7 @@ e2e("#3391 #3828: delete removes the cgroups of many dying processes", async (wo
   const script = "for i in $(seq 60); do sleep 1000 & done; touch /ready; wait";
   const bundle = await world.bundle({ args: ["sh", "-c", script], writable: true });
   await world.ok(["run", "--detach", "--bundle", bundle, id]);
-  await until("all run", () => exists(`${bundle}/rootfs/ready`));
+  await until("all run", () => isThere(`${bundle}/rootfs/ready`));
   await world.ok(["delete", "--force", id]);
   assertEquals(cgroupDirectories(), []);
 });

@@ -1,4 +1,5 @@
 // A bus with a stand-in for systemd, for the walks of one scenario.
+import { isThere } from "../../scripts/is_there.ts";
 import { busConfiguration, type StandIn } from "../e2e/systemd_stand_in.ts";
 
 const MOUNTS = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
@@ -35,7 +36,7 @@ export class SystemdBus implements AsyncDisposable {
       await firstLine(daemon);
       const options: StandIn = {
         ...{ socket, record: "/dev/null", controlGroup: group, collects: true },
-        mounts: MOUNTS.filter(exists),
+        mounts: MOUNTS.filter(isThere),
       };
       const script = new URL("../e2e/systemd_stand_in.ts", import.meta.url).pathname;
       const standIn = new Deno.Command(Deno.execPath(), {
@@ -59,7 +60,7 @@ export class SystemdBus implements AsyncDisposable {
     }
     for (const { name } of Deno.readDirSync("/sys/fs/cgroup")) {
       const top = `/sys/fs/cgroup/${name}${this.group}`;
-      for (const path of [`${top}/system.slice`, top]) if (exists(path)) Deno.removeSync(path);
+      for (const path of [`${top}/system.slice`, top]) if (isThere(path)) Deno.removeSync(path);
     }
   }
 }
@@ -74,14 +75,5 @@ async function firstLine(process: Deno.ChildProcess): Promise<void> {
   } finally {
     clearTimeout(timer);
     await reader.cancel();
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -9,6 +9,7 @@ Deno.test("readTally() reads the summary of deno test, whose steps count as test
     failed: 3,
     skipped: 4,
     reasons: ["SKIP a test: no strace"],
+    errors: [output.trim()],
   });
   assertEquals(readTally("ok | 5 passed | 0 failed (1s)\n", 0).passed, 5);
 });
@@ -28,11 +29,29 @@ Deno.test("readTally() is not taken in by a test that prints a summary", () => {
 });
 
 Deno.test("addTallies() adds, and keeps the reasons in order", () => {
-  const one = { passed: 1, failed: 2, skipped: 3, reasons: ["SKIP a: b"] };
-  assertEquals(addTallies([one, { ...one, reasons: ["SKIP c: d"] }]), {
+  const one = { passed: 1, failed: 2, skipped: 3, reasons: ["SKIP a: b"], errors: ["a"] };
+  assertEquals(addTallies([one, { ...one, reasons: ["SKIP c: d"], errors: ["b"] }]), {
     passed: 2,
     failed: 4,
     skipped: 6,
     reasons: ["SKIP a: b", "SKIP c: d"],
+    errors: ["a", "b"],
   });
+});
+
+Deno.test("readTally() keeps what deno test says of errors, and only that", () => {
+  const output = [
+    ...["a ... ok", "b ... FAILED", "", " ERRORS ", "", "b => ./b_test.ts:1:6", "error: Error: no"],
+    ...["", " FAILURES ", "", "b => ./b_test.ts:1:6", "", "FAILED | 1 passed | 1 failed (1s)"],
+  ].join("\n");
+  assertEquals(readTally(output, 1).errors, ["b => ./b_test.ts:1:6\nerror: Error: no"]);
+  assertEquals(readTally(`${output}\n${output.replace(": no", ": nor")}`, 1).errors, [
+    "b => ./b_test.ts:1:6\nerror: Error: nor",
+  ]);
+});
+
+Deno.test("readTally() keeps the end of what did not come to a summary", () => {
+  const lines = Array.from({ length: 30 }, (_, number) => `line ${number}`);
+  assertEquals(readTally(lines.join("\n"), 134).errors, [lines.slice(10).join("\n")]);
+  assertEquals(readTally("ok | 1 passed | 0 failed (1s)", 0).errors, []);
 });

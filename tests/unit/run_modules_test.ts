@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { runModules } from "../../scripts/run_modules.ts";
 
 async function withModules(
@@ -25,7 +25,11 @@ Deno.test("runModules() adds what passed, failed and was skipped in every module
     "b_test.ts": 'Deno.test("c", () => { throw new Error("no"); }); Deno.test("d", () => {});',
     "c_test.ts": 'Deno.test("e", () => {}); console.log("SKIP f: no g");',
   }, async (cwd, modules) => {
-    assertEquals(await runModules(modules, { cwd, args: ["--no-check"], atOnce: 2 }), {
+    const { errors, ...tally } = await runModules(modules, {
+      ...{ cwd, args: ["--no-check"], atOnce: 2 },
+    });
+    assertMatch(`${errors}`, /^c => .*\nerror: Error: no\n/);
+    assertEquals(tally, {
       passed: 3,
       failed: 1,
       skipped: 1,
@@ -56,7 +60,9 @@ Deno.test("runModules() counts what failed beside others as failed, and tells th
     "b_test.ts": 'Deno.test("b", () => {});',
   }, async (cwd, modules) => {
     const options = { cwd, args: ["--no-check", "--allow-all"], atOnce: 2 };
-    assertEquals(await runModules(modules, options), {
+    const { errors, ...tally } = await runModules(modules, options);
+    assertEquals(errors.length, 1);
+    assertEquals(tally, {
       passed: 1,
       failed: 1,
       skipped: 0,
