@@ -13,6 +13,7 @@ import { clock_gettime, mmap, nanoseconds } from "./syscalls/memory.ts";
 import { POLL, ppoll } from "./syscalls/event.ts";
 import { F, MFD } from "./abi/file_flags.ts";
 import { CLONE } from "./abi/process_flags.ts";
+import { SIGNAL } from "./abi/signals.ts";
 import { isSyscallError } from "./syscall_error.ts";
 
 /** The stub has ended where an answer was expected: something killed it. */
@@ -134,7 +135,8 @@ export class Stub implements Remote {
   clone(name: string, args: Omit<CloneArgs, "pidfd">): Remote {
     const [mine, its] = this.kernel.call(socketpair(SOCK.SOCK_SEQPACKET));
     try {
-      const [there = -1] = this.give([its]);
+      // While its end is open here, its death is no end of file to us.
+      const there = this.#giveAway(its);
       const message = new DescriptorMessage(1); // clone3 writes the descriptor into it
       const cloned = clone3({
         ...args,
@@ -157,6 +159,9 @@ export class Stub implements Remote {
         // While it had our socket to its parent, the parent's death was no end of file to us.
         child.call(close(this.served));
       } catch (error) {
+        child.pidfd.signal(SIGNAL.SIGKILL);
+        // Otherwise it is this stub's to reap.
+        if ((BigInt(args.flags) & BigInt(CLONE.CLONE_PARENT)) !== 0n) child.pidfd.reap();
         child.pidfd[Symbol.dispose]();
         throw error;
       }
@@ -164,8 +169,14 @@ export class Stub implements Remote {
     } catch (error) {
       this.kernel.call(close(mine));
       throw error;
+    }
+  }
+
+  #giveAway(fd: number): number {
+    try {
+      return this.give([fd])[0] as number;
     } finally {
-      this.kernel.call(close(its));
+      this.kernel.call(close(fd));
     }
   }
 
@@ -229,17 +240,23 @@ export class Stub implements Remote {
   }
 
   /**
-   * Waits for the message in which descriptors come. One byte is that message, anything longer the answer to a batch
-   * that failed before it. A clone of the stub may hold the socket open: its death is seen at the pidfd alone.
+   * Waits for the message in which descriptors come, and for the answer after it. One byte is that message, anything
+   * longer the answer to a batch that failed before it.
    */
   #receiveDescriptors(count: number, fds: number[]): void {
-    const wanted = [this.#fd(), this.pidfd.fd].map((fd) => ({ fd, events: POLL.POLLIN }));
-    const [ready = 0] = unobserved(() => this.kernel.call(ppoll(wanted)));
-    if (ready === 0) throw this.#gone();
+    this.#awaitMessage();
     const length = unobserved(() => this.kernel.call(peek(this.#fd())));
     if (length === 1) {
       fds.push(...this.kernel.call(new DescriptorMessage(count).receive(this.#fd())));
+      this.#awaitMessage();
     }
+  }
+
+  /** A clone of the stub may hold the socket open: its death is seen at the pidfd alone. */
+  #awaitMessage(): void {
+    const wanted = [this.#fd(), this.pidfd.fd].map((fd) => ({ fd, events: POLL.POLLIN }));
+    const [ready = 0] = unobserved(() => this.kernel.call(ppoll(wanted)));
+    if (ready === 0) throw this.#gone();
   }
 
   /** Descriptors that have arrived are nobody's when the rest of their batch fails. */

@@ -4,6 +4,7 @@ import type { Pidfd } from "../../ffi/pidfd.ts";
 import { reopen } from "../../ffi/identity.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import type { Logger } from "../log/logger.ts";
+import { CgroupError } from "../cgroup/cgroup_error.ts";
 import { destroyCgroups } from "../cgroup/destroy_cgroups.ts";
 import { listProcesses, signalCgroup } from "../cgroup/processes.ts";
 import { inRuntime, runHooks } from "../hooks/run_hooks.ts";
@@ -18,6 +19,8 @@ import { hookState } from "./hook_state.ts";
 const END_TIMEOUT_MS = 10_000;
 /** How often is looked who is still there. */
 const END_POLL_MS = 50;
+/** How long those who are in the cgroups and do not end with the first process have to leave, before they are killed. */
+const OTHERS_PATIENCE_MS = 1000;
 
 /**
  * Ends whatever lives of a container and removes whatever is left, from any state that create, start or an earlier
@@ -61,7 +64,17 @@ export async function destroyContainer(
     const { stopUnits } = await import("../systemd/container_unit.ts");
     step(() => stopUnits(thread, units));
   }
-  step(() => destroyCgroups(thread, cgroups));
+  step(() => {
+    if (state === undefined) return destroyCgroups(thread, cgroups);
+    try {
+      destroyCgroups(thread, cgroups, OTHERS_PATIENCE_MS);
+    } catch (error) {
+      if (!(error instanceof CgroupError)) throw error;
+      // Outside the pid namespace, or it would have ended: the stub of an `exec` that is itself stopped, for example.
+      signalCgroup(thread, state.cgroups, SIGNAL.SIGKILL);
+      destroyCgroups(thread, cgroups);
+    }
+  });
   if (state !== undefined) runPoststop(carriers, state, log);
   if (failures.length > 0) {
     throw new AggregateError(failures, `container ${dir.id} could not be removed whole`);
@@ -73,14 +86,15 @@ export async function destroyContainer(
  * Whether the container's killed first process has ended, or is only kept by somebody outside: a process that `exec`
  * added is a zombie of its caller's, and the first one of a pid namespace must wait until that one is reaped
  * (zap_pid_ns_processes() in kernel/pid_namespace.c). Whoever asks us to delete may do so only after us. By then the
- * first process holds nothing more, and no cgroup of the container lists anybody.
+ * first process holds nothing more, and no cgroup of the container lists it.
  */
 function hasEnded(thread: Kernel, init: Pidfd, state: StateFile | undefined): boolean {
   const cgroups = state?.cgroups ?? [];
   for (let waited = 0; waited < END_TIMEOUT_MS; waited += END_POLL_MS) {
     if (init.waitSync(END_POLL_MS)) return true;
     if (
-      cgroups.length > 0 && cgroups.every(({ path }) => listProcesses(thread, path).length === 0)
+      cgroups.length > 0 &&
+      !cgroups.some(({ path }) => listProcesses(thread, path).includes(init.pid))
     ) {
       return true;
     }

@@ -9,6 +9,7 @@ import { prctl } from "../../ffi/syscalls/process.ts";
 import { CLONE, PR } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
+import { StubGone } from "../../ffi/stub.ts";
 import type { CgroupDirectory } from "../cgroup/cgroup_plan.ts";
 import { enterCalls, intoCall } from "../cgroup/enter_cgroup.ts";
 import { CgroupError } from "../cgroup/cgroup_error.ts";
@@ -100,8 +101,10 @@ export async function joinContainer(carriers: Carriers, joining: Joining): Promi
   } catch (error) {
     endStub(outer);
     if (stub !== undefined) endStub(stub);
-    // Namespaces of a process that has ended: ESRCH; a pid namespace without its first process: ENOMEM.
-    const refused = error instanceof SyscallError || error instanceof CgroupError;
+    // Namespaces of a process that has ended: ESRCH; a pid namespace without its first process: ENOMEM, or the death of
+    // who was just born into it.
+    const refused = error instanceof SyscallError || error instanceof CgroupError ||
+      error instanceof StubGone;
     if (refused && !init.alive()) throw stopped(error);
     throw error;
   }

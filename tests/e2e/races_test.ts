@@ -6,7 +6,7 @@ import { Host } from "../../ffi/host.ts";
 import { Pidfd } from "../../ffi/pidfd.ts";
 import { children, reap } from "../faults/housekeeping.ts";
 import { noFile } from "../skip.ts";
-import { cgroupDirectories, descendants } from "./census.ts";
+import { cgroupDirectories, commandLine, descendants } from "./census.ts";
 import { errorIn } from "./contained.ts";
 import { e2e, inHostPids, sleep, until, type World } from "./world.ts";
 
@@ -169,6 +169,27 @@ e2e(
     await world.ok(["delete", "--force", id]);
   },
   noFile("/sys/fs/cgroup/freezer/cgroup.procs"),
+);
+
+e2e(
+  "delete --force beside an exec that is stopped ends what is in the container's cgroups",
+  async (world) => {
+    const id = await sleeper(world);
+    const exec = world.spawn(["exec", id, "sleep", "1001"]);
+    const added = () => descendants().find(({ pid }) => commandLine(pid) === "sleep 1001");
+    await until("its program runs", added);
+    // Now nobody reaps the program, and so the first process of its pid namespace does not come to its end.
+    exec.signal("SIGSTOP");
+    // In the cgroups, but outside the pid namespace, as exec's own stub is for a moment.
+    const outside = world.start(["sleep", "1002"]);
+    for (const path of cgroupDirectories()) {
+      Deno.writeTextFileSync(`${path}/cgroup.procs`, `${outside.pid}`);
+    }
+    await world.ok(["delete", "--force", id]);
+    assertEquals((await outside.ended).code, 137);
+    exec.signal("SIGCONT");
+    assertEquals((await exec.ended).code, 137);
+  },
 );
 
 async function sleeper(world: World): Promise<string> {

@@ -1,5 +1,5 @@
 // Stubs that are stopped, killed, left asleep and woken, and what is left of them.
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { Pidfd } from "../../ffi/pidfd.ts";
 import { StubGone } from "../../ffi/stub.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
@@ -64,6 +64,23 @@ Deno.test("Stub.clone() throws, and does not hang, when the stub is dead and its
     child.pidfd[Symbol.dispose]();
   });
 });
+
+for (const victim of ["clone", "stub"]) {
+  Deno.test(`Stub.clone() throws, and does not hang, when the ${victim} is killed in the middle of it`, async () => {
+    const entry = new URL("stub_killed_entry.ts", import.meta.url).pathname;
+    const { code, stdout } = await new Deno.Command("timeout", {
+      args: ["20", Deno.execPath(), "run", "--allow-all", "--no-check", entry, victim],
+      stderr: "inherit",
+    }).output();
+    assertEquals(code, 0, "124: it waited for the dead");
+    assertMatch(
+      new TextDecoder().decode(stdout),
+      new RegExp(
+        `^StubGone: ${victim === "clone" ? "clone" : "test"} \\(process \\d+\\) was killed\n$`,
+      ),
+    );
+  });
+}
 
 Deno.test("Stub ends when its driver lets it go", async () => {
   const stub = host.spawn("test");
