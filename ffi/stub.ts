@@ -226,7 +226,10 @@ export class Stub implements Remote {
     calls: T,
   ): { results: Results<T>; fds: number[] } {
     const fds: number[] = [];
-    const receive = () => this.#receiveDescriptors(count, fds);
+    const receive = () => {
+      this.#receiveDescriptors(count, fds);
+      this.#awaitMessage();
+    };
     const watching = observer();
     if (watching !== undefined) {
       const observed = () => this.#observed(calls, watching, receive);
@@ -240,15 +243,14 @@ export class Stub implements Remote {
   }
 
   /**
-   * Waits for the message in which descriptors come, and for the answer after it. One byte is that message, anything
-   * longer the answer to a batch that failed before it.
+   * Waits for the message in which descriptors come. One byte is that message, anything longer the answer to a batch
+   * that failed before it.
    */
   #receiveDescriptors(count: number, fds: number[]): void {
     this.#awaitMessage();
     const length = unobserved(() => this.kernel.call(peek(this.#fd())));
     if (length === 1) {
       fds.push(...this.kernel.call(new DescriptorMessage(count).receive(this.#fd())));
-      this.#awaitMessage();
     }
   }
 
