@@ -10,7 +10,7 @@ import {
   read,
   write,
 } from "../../ffi/syscalls/file.ts";
-import { execve, type ExitStatus, prctl, waitid } from "../../ffi/syscalls/process.ts";
+import { execve, type ExitStatus, getpid, prctl, waitid } from "../../ffi/syscalls/process.ts";
 import { tolerate } from "../../ffi/call.ts";
 import { CLOSE_RANGE_CLOEXEC, MFD } from "../../ffi/abi/file_flags.ts";
 import { PR, WAIT } from "../../ffi/abi/process_flags.ts";
@@ -42,6 +42,8 @@ export interface HookPlace {
   env(): readonly string[];
   /** A fresh stub in those namespaces. */
   spawn(): Remote;
+  /** @throws StubGone when the process whose child `spawn` makes has ended. */
+  expectParent(): void;
   /** Reaps one that has ended. */
   reap(pidfd: Pidfd): ExitStatus;
 }
@@ -51,6 +53,7 @@ export function inRuntime(carriers: Carriers): HookPlace {
   return {
     env: () => Object.entries(Deno.env.toObject()).map(([name, value]) => `${name}=${value}`),
     spawn: () => carriers.spawn("hook"),
+    expectParent: () => {}, // belay itself
     reap: (pidfd) => pidfd.reap(),
   };
 }
@@ -63,6 +66,7 @@ export function inContainer(init: Remote, env: readonly string[]): HookPlace {
   return {
     env: () => env,
     spawn: () => init.clone("hook", { flags: 0, exitSignal: SIGCHLD }),
+    expectParent: () => void init.call(getpid()),
     reap: (pidfd) => {
       const [there = -1] = init.give([pidfd.fd]);
       const [status] = init.batch([waitid(there, WAIT.WEXITED), close(there)]);
@@ -144,10 +148,12 @@ function become(
 ): void {
   const [stdin = -1, stdout = -1] = stub.give(stdio);
   const env = lastOfEach(hook.env.length > 0 ? hook.env : place.env());
+  // It ends with its parent: one that went on alone would meet the `delete --force` that comes next. A request of its
+  // own: a parent that has died before it is seen now, and belay, if that is killed from here on, ends it.
+  stub.call(prctl(PR.PR_SET_PDEATHSIG, SIGNAL.SIGKILL));
+  place.expectParent();
   try {
     stub.exec([
-      // It ends with whoever waits for it: one that went on alone would meet the `delete --force` that comes next.
-      prctl(PR.PR_SET_PDEATHSIG, SIGNAL.SIGKILL),
       dup3(stdin, 0),
       dup3(stdout, 1),
       dup3(stdout, 2),

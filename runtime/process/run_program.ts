@@ -1,7 +1,7 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import type { Pidfd } from "../../ffi/pidfd.ts";
 import type { Carriers, Remote } from "../../ffi/remote.ts";
-import { type Call, tolerate } from "../../ffi/call.ts";
+import { tolerate } from "../../ffi/call.ts";
 import { readFile } from "../../ffi/files.ts";
 import { close_range } from "../../ffi/syscalls/file.ts";
 import { execve, type ExitStatus, prctl } from "../../ffi/syscalls/process.ts";
@@ -122,6 +122,8 @@ function processGroups(thread: Kernel): { terminal: boolean; foreground: boolean
 /** execvp(3), in the stub. @throws CommandError */
 function become(stub: Remote, argv: readonly string[], env: readonly string[]): void {
   const [name = ""] = argv;
+  // A request of its own: with the last one a belay that was killed meanwhile would not be seen any more.
+  stub.call(prctl(PR.PR_SET_PDEATHSIG, SIGNAL.SIGKILL));
   let denied: SyscallError | undefined;
   for (const path of candidates(name, env)) {
     const error = tryExecute(stub, path, argv, env);
@@ -151,16 +153,13 @@ function tryExecute(
   argv: readonly string[],
   env: readonly string[],
 ): SyscallError | undefined {
-  const before: Call<unknown>[] = [
-    prctl(PR.PR_SET_PDEATHSIG, SIGNAL.SIGKILL),
-    tolerate(
-      close_range(3, 0xffffffff, CLOSE_RANGE_CLOEXEC),
-      ["ENOSYS", "EINVAL"],
-      "before 5.9 or 5.11; every descriptor of ours is close-on-exec from birth",
-    ),
-  ];
+  const closed = tolerate(
+    close_range(3, 0xffffffff, CLOSE_RANGE_CLOEXEC),
+    ["ENOSYS", "EINVAL"],
+    "before 5.9 or 5.11; every descriptor of ours is close-on-exec from birth",
+  );
   try {
-    stub.exec([...before, execve(path, argv, env)]);
+    stub.exec([closed, execve(path, argv, env)]);
     return undefined;
   } catch (error) {
     if (isSyscallError(error) && error.syscall === "execve") return error;

@@ -8,7 +8,7 @@ import type { Kernel } from "../../ffi/kernel.ts";
 import { showCall } from "../../ffi/show.ts";
 import { openat } from "../../ffi/syscalls/file.ts";
 import { describeError } from "../../runtime/cli/describe_error.ts";
-import { runHooks } from "../../runtime/hooks/run_hooks.ts";
+import { inRuntime, runHooks } from "../../runtime/hooks/run_hooks.ts";
 import { parseJournal } from "../../runtime/state/journal.ts";
 import { host, openFds, thread, within, withStub } from "../ffi_world.ts";
 
@@ -73,13 +73,12 @@ for (const name of ["ppoll", "waitid", "memfd_create", "sendmsg"]) {
     const state = { ociVersion: "1.3.0", id: "x", status: "creating", bundle: "/" } as const;
     const stubs: number[] = [];
     const place = {
+      ...inRuntime(host),
       spawn() {
         const stub = host.spawn("hook");
         stubs.push(stub.pidfd.pid);
         return stub;
       },
-      reap: (pidfd: Parameters<Parameters<typeof runHooks>[1]["reap"]>[0]) => pidfd.reap(),
-      env: () => [],
     };
     await failing(
       name,
