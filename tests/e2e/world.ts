@@ -36,7 +36,7 @@ export interface Options {
   readonly clearEnv?: boolean;
   /** The state root; null: leave --root out. Default: the world's. */
   readonly root?: string | null;
-  /** When it is killed (default: 60 s). */
+  /** When it is killed (default: 3 min, for a busy machine: what hangs does so for longer). */
   readonly timeoutMs?: number;
 }
 
@@ -159,7 +159,7 @@ export class World {
 
   /** Starts any program. */
   start(argv: readonly string[], options: Options = {}): Running {
-    const { cwd, stdin, env, clearEnv, timeoutMs = 60_000 } = options;
+    const { cwd, stdin, env, clearEnv, timeoutMs = 180_000 } = options;
     const base = `${this.dir}/io-${++this.#files}`;
     if (stdin !== undefined) Deno.writeTextFileSync(`${base}.in`, stdin);
     for (const end of ["out", "err"]) Deno.writeTextFileSync(`${base}.${end}`, "");
