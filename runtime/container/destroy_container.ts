@@ -48,9 +48,11 @@ export async function destroyContainer(
   const cgroups = entries.filter((entry) => entry.kind === "cgroup");
   const units = entries.filter((entry) => entry.kind === "unit");
 
+  let lived = false;
   step(() => {
     using init = state?.init === undefined ? undefined : reopen(thread, state.init);
     if (init === undefined) return;
+    lived = init.alive();
     init.signal(SIGNAL.SIGKILL);
     thaw(thread, state); // a frozen process of cgroup v1 cannot die
     if (!hasEnded(thread, init, state)) throw new Error(`process ${init.pid} does not end`);
@@ -65,7 +67,8 @@ export async function destroyContainer(
     step(() => stopUnits(thread, units));
   }
   step(() => {
-    if (state === undefined) return destroyCgroups(thread, cgroups);
+    // Of one that had stopped before, the cgroups may be another container's by now: `create` takes what is empty.
+    if (state === undefined || !lived) return destroyCgroups(thread, cgroups);
     try {
       destroyCgroups(thread, cgroups, OTHERS_PATIENCE_MS);
     } catch (error) {

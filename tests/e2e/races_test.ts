@@ -192,6 +192,24 @@ e2e(
   },
 );
 
+e2e(
+  "delete of a stopped container does not touch who has come into its cgroups after it",
+  async (world) => {
+    const [stopped, other] = [world.id("stopped"), world.id("other")];
+    const bundle = async (...args: string[]) =>
+      await world.bundle({ args, config: ({ linux }) => linux.cgroupsPath = `/${stopped}` });
+    await world.ok(["run", "--detach", "--bundle", await bundle("true"), stopped]);
+    await until("it stops", async () => (await world.state(stopped)).status === "stopped");
+    await world.ok(["run", "--detach", "--bundle", await bundle("sleep", "1000"), other]);
+    const { code, stderr } = await world.belay(["delete", "--force", stopped]);
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, "it still has process");
+    assertEquals((await world.state(other)).status, "running");
+    await world.ok(["delete", "--force", other]);
+    await world.ok(["delete", stopped]);
+  },
+);
+
 async function sleeper(world: World): Promise<string> {
   const id = world.id();
   const bundle = await world.bundle({ args: ["sleep", "1000"] });
