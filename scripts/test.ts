@@ -71,6 +71,7 @@ const CLIENTS_NEEDS = {
   "aardvark-dns": "podman's networks",
   "catatonit": "podman's --init",
   "golang-github-containers-common": "the configuration of podman and buildah",
+  "slirp4netns": "the network of an ordinary user's podman",
   "uidmap": "user namespaces of podman and buildah",
   "iptables": "the clients' networks",
   "iproute2": "the clients' networks",

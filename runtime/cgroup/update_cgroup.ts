@@ -3,6 +3,7 @@ import { AT_FDCWD } from "../../ffi/abi/file_flags.ts";
 import { readFile } from "../../ffi/files.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
 import type { LinuxResources } from "../spec/types.ts";
+import { ValidationError } from "../spec/validation_error.ts";
 import { CgroupError } from "./cgroup_error.ts";
 import { modeOf } from "./cgroup_mode.ts";
 import { type CgroupDirectory, placed } from "./cgroup_plan.ts";
@@ -30,6 +31,13 @@ export function updateCgroup(
   const { early, late } = mode === "v2"
     ? settingsV2(resources, presentOf(kernel, directories, resources))
     : settingsV1(resources);
+  const [first] = [...early, ...late];
+  if (directories.length === 0 && first !== undefined) {
+    throw new ValidationError(
+      first.field,
+      "the container has no cgroups: it was made where none may be made",
+    );
+  }
   const settings = [...early, ...late].map((setting) => placed(setting, directories, mode));
   checkSettings(kernel, settings);
   const before = readBack(kernel, settings);

@@ -1,6 +1,7 @@
 import { absolutePath } from "./absolute_path.ts";
 import type { Flag, Globals } from "./command.ts";
 import { CommandError } from "./command_error.ts";
+import { isInitialUidMap } from "../security/initial_uid_map.ts";
 import type { LogOptions } from "../log/open_log.ts";
 import type { ParsedFlags } from "./parsed_flags.ts";
 
@@ -10,7 +11,7 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
     name: "root",
     value: "DIR",
     help: "keep the containers' state here (default: /run/belay, or " +
-      "$XDG_RUNTIME_DIR/belay for other users than root)",
+      "$XDG_RUNTIME_DIR/belay for other users than root, also under rootless podman)",
   },
   { name: "log", value: "FILE", help: "append log lines to FILE instead of writing to stderr" },
   {
@@ -79,6 +80,16 @@ function rootless(value: string | undefined): Globals["rootless"] {
 }
 
 function defaultRoot(): string {
-  const runtimeDir = Deno.uid() === 0 ? undefined : Deno.env.get("XDG_RUNTIME_DIR");
-  return runtimeDir === undefined || runtimeDir === "" ? "/run/belay" : `${runtimeDir}/belay`;
+  const runtimeDir = Deno.env.get("XDG_RUNTIME_DIR") ?? "";
+  return runtimeDir === "" || isRoot() ? "/run/belay" : `${runtimeDir}/belay`;
+}
+
+/**
+ * Whether /run is the caller's. It is not of the root that rootless podman gives itself in a user namespace, whose USER is
+ * the user's name; in a container of its own it is, and USER is root. That is runc's rule.
+ */
+function isRoot(): boolean {
+  if (Deno.uid() !== 0) return false;
+  return Deno.env.get("USER") === "root" ||
+    isInitialUidMap(Deno.readTextFileSync("/proc/self/uid_map"));
 }

@@ -9,7 +9,7 @@ import type { StateFile } from "../state/state_file.ts";
  * Takes on the scheduling, the user, the groups, the capabilities and the working directory of a process of a
  * container, its first one or one that `exec` adds, in its root.
  * @param process With the whole environment: HOME among it.
- * @param privileged Whether belay is root on the host.
+ * @param mayGroup Whether setgroups(2) is allowed.
  * @param filtered Whether a system call filter follows.
  * @returns What it is to execute.
  * @throws CommandError in runc's words.
@@ -18,13 +18,13 @@ export async function becomeProcess(
   steps: Kernel,
   thread: Kernel,
   process: Credentials & Pick<Process, "args" | "env" | "scheduler" | "ioPriority">,
-  { privileged, filtered }: { readonly privileged: boolean; readonly filtered: boolean },
+  { mayGroup, filtered }: { readonly mayGroup: boolean; readonly filtered: boolean },
 ): Promise<Omit<NonNullable<StateFile["exec"]>, "rlimits">> {
   const { args, env } = process;
   if (process.scheduler !== undefined || process.ioPriority !== undefined) {
     (await import("../process/scheduling.ts")).schedule(steps, process);
   }
-  const credentials = credentialCalls(process, lastCapability(thread), privileged, filtered);
+  const credentials = credentialCalls(process, lastCapability(thread), mayGroup, filtered);
   const executable = executableCalls(args[0] ?? "", env);
   let results;
   try {

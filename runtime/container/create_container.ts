@@ -19,6 +19,7 @@ import { type PreparedMount, prepareMounts } from "../rootfs/mounts.ts";
 import type { PreparedSeccomp } from "../seccomp/prepare_seccomp.ts";
 import { CAP_SYS_ADMIN, checkCapabilities } from "../security/capabilities.ts";
 import { hasLabels } from "../security/has_labels.ts";
+import { allowsSetgroups } from "../security/user_namespace.ts";
 import { loadSpec } from "../spec/load_spec.ts";
 import { OCI_VERSION } from "../spec/oci_version.ts";
 import type { Spec } from "../spec/types.ts";
@@ -85,7 +86,8 @@ export async function createContainer(
   const unit = request.systemdCgroup ? await planUnit(thread, spec, request) : undefined;
   const cgroupPlan = Cgroup.plan(spec, request.id, readCgroupWorld(thread), unit?.path);
   const privileged = (thread.call(capget()).effective & CAP_SYS_ADMIN) !== 0n;
-  if (!privileged) checkUnprivileged(spec, ownUser);
+  const mayGroup = privileged && allowsSetgroups(thread);
+  checkRights(spec, { privileged, mayGroup, ownUser });
   if (!ownUser) checkCapabilities(thread, spec.process.capabilities);
   const seccomp = await prepareFilter(thread, spec, privileged || ownUser);
 
@@ -135,7 +137,7 @@ export async function createContainer(
       ...(seccomp === undefined ? {} : { seccomp: seccomp.state }),
     });
     dir.write(state);
-    const context = { request, spec, namespaces, state, cgroup, privileged, ...trees };
+    const context = { request, spec, namespaces, state, cgroup, privileged, mayGroup, ...trees };
     const exec = await setUpInit(carriers, init, context);
     return { dir, spec, state, init, exec };
   } catch (error) {
@@ -145,13 +147,18 @@ export async function createContainer(
 }
 
 /** @throws ValidationError for what only root can do, before the kernel says EPERM of some call in the middle. */
-function checkUnprivileged({ process }: Spec, ownUser: boolean): void {
-  if (!ownUser) {
+function checkRights(
+  { process }: Spec,
+  { privileged, mayGroup, ownUser }: Readonly<
+    Record<"privileged" | "mayGroup" | "ownUser", boolean>
+  >,
+): void {
+  if (!privileged && !ownUser) {
     const problem = 'needs one of type "user": belay is not root here';
     throw new ValidationError("linux.namespaces", problem);
   }
-  if (process.user.additionalGids.length === 0) return;
-  const problem = "cannot be set: setgroups(2) is denied where belay is not root";
+  if (mayGroup || process.user.additionalGids.length === 0) return;
+  const problem = "cannot be set: setgroups(2) is denied to belay here";
   throw new ValidationError("process.user.additionalGids", problem);
 }
 

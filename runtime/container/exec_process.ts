@@ -13,6 +13,7 @@ import { withHome } from "../process/home.ts";
 import { adaptStdio, lookAtStdio } from "../process/stdio.ts";
 import { CAP_SYS_ADMIN, checkCapabilities } from "../security/capabilities.ts";
 import { hasLabels } from "../security/has_labels.ts";
+import { allowsSetgroups, inUserNamespace } from "../security/user_namespace.ts";
 import type { Process } from "../spec/types.ts";
 import type { StateDir } from "../state/state_dir.ts";
 import { type StateFile, storedLimits } from "../state/state_file.ts";
@@ -70,7 +71,8 @@ export async function execProcess(
   const cgroups = cgroupsAsked
     ? await cgroupsBelow(thread, state.cgroups, request.cgroups)
     : state.cgroups;
-  const joining = { init, state, cgroups, cgroupsAsked, process, preserveFds, privileged };
+  const hostRoot = privileged && !inUserNamespace(thread);
+  const joining = { init, state, cgroups, cgroupsAsked, process, preserveFds, hostRoot };
   const { stub, steps, outer } = await joinContainer(carriers, joining);
   try {
     becomeInit(steps, state.id, {
@@ -89,7 +91,8 @@ export async function execProcess(
     if (state.personality !== undefined) takePersonality(steps, state.personality);
     const filtered = state.seccomp !== undefined;
     const program = await becomeProcess(steps, thread, { ...process, env }, {
-      ...{ privileged, filtered },
+      mayGroup: privileged && allowsSetgroups(thread),
+      filtered,
     });
     letGo(outer); // as a zombie it would count against pids.max
     request.born(stub.pidfd);

@@ -19,7 +19,7 @@ import type { StateFile } from "../state/state_file.ts";
 import type { UnitState } from "../systemd/unit_entry.ts";
 import { prepareOuter } from "./prepare_outer.ts";
 
-/** What every process has, whatever config.json names: root joins all of it, as runc does. */
+/** What every process has, whatever config.json names: the machine's root joins all of it. */
 const ALWAYS = CLONE.CLONE_NEWNS | CLONE.CLONE_NEWPID | CLONE.CLONE_NEWNET | CLONE.CLONE_NEWIPC |
   CLONE.CLONE_NEWUTS | CLONE.CLONE_NEWCGROUP;
 
@@ -44,8 +44,8 @@ export interface Joining {
   readonly cgroupsAsked: boolean;
   readonly process: Pick<Process, "oomScoreAdj" | "rlimits" | "execCPUAffinity">;
   readonly preserveFds: number;
-  /** Whether belay is root on the host. */
-  readonly privileged: boolean;
+  /** Whether belay is the machine's root: the root of a user namespace may enter none that is the machine's own. */
+  readonly hostRoot: boolean;
 }
 
 /**
@@ -58,12 +58,12 @@ export interface Joining {
  * @throws CommandError when the container ends meanwhile.
  */
 export async function joinContainer(carriers: Carriers, joining: Joining): Promise<Joined> {
-  const { init, state, cgroups, process, preserveFds, privileged } = joining;
+  const { init, state, cgroups, process, preserveFds, hostRoot } = joining;
   const { namespaces } = state.join;
   const unified = intoCall(cgroups);
   // On cgroup2 a process may only be born into a cgroup that its parent's cgroup namespace shows.
   const later = unified === undefined ? 0 : namespaces & CLONE.CLONE_NEWCGROUP;
-  const flags = (privileged ? namespaces | ALWAYS : namespaces) &
+  const flags = (hostRoot ? namespaces | ALWAYS : namespaces) &
     ~(unified === undefined ? 0 : CLONE.CLONE_NEWCGROUP);
   const outer = carriers.spawn("outer");
   let stub: Remote | undefined;

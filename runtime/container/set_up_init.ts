@@ -33,6 +33,8 @@ export interface InitContext {
   readonly cgroup: Cgroup;
   /** Whether belay is root on the host. */
   readonly privileged: boolean;
+  /** Whether setgroups(2) is allowed. */
+  readonly mayGroup: boolean;
   readonly mounts: readonly PreparedMount[];
   /** The detached tree of the root directory, where the outer stub had to open it. */
   readonly root?: number;
@@ -49,7 +51,7 @@ export async function setUpInit(
   init: Remote,
   context: InitContext,
 ): Promise<NonNullable<StateFile["exec"]>> {
-  const { request, spec, namespaces, privileged } = context;
+  const { request, spec, namespaces, privileged, mayGroup } = context;
   const { process, linux } = spec;
   const ownUserNamespace = namespaces.user !== "none";
   const foreign = namespaces.foreignMounts !== undefined;
@@ -92,7 +94,7 @@ export async function setUpInit(
   shareRoot(steps, linux.rootfsPropagation);
   const filtered = linux.seccomp !== undefined;
   const program = await becomeProcess(steps, carriers.thread, { ...process, env }, {
-    ...{ privileged, filtered },
+    ...{ mayGroup, filtered },
   });
   return { ...program, rlimits: storedLimits(process.rlimits) };
 }

@@ -57,6 +57,9 @@ rootless("a plain user takes a container through its life", async (user, world) 
   await user.ok(["start", id]);
   assertEquals(await status(), "running");
   assertEquals(await user.ok(["exec", id, "sh", "-c", "id -u; id -g"]), "0\n0\n");
+  const updated = await user.belay(["update", "--memory", "64M", id]);
+  assertEquals(updated.code, 1);
+  assertStringIncludes(errorIn(updated.stderr), "memory.limit: the container has no cgroups");
   await user.ok(["kill", id, "KILL"]);
   await until("the container's end", async () => await status() === "stopped");
   await user.ok(["delete", id]);
@@ -136,6 +139,35 @@ rootless(
     const { code, stderr } = await user.belay(["run", "--bundle", bundle, world.id()], options);
     assertEquals(code, 1);
     assertStringIncludes(errorIn(stderr), "set XDG_RUNTIME_DIR, or give --root");
+  },
+);
+
+rootless(
+  "the root of a user namespace has its state in XDG_RUNTIME_DIR, and enters a container that shares the namespaces of the machine",
+  async (user, world) => {
+    // As rootless podman calls: it has made the user namespace, so config.json names none, nor a cgroup namespace.
+    const bundle = await user.bundle(["sleep", "1000"], ({ linux }) => {
+      linux.namespaces = linux.namespaces.filter(({ type }: { type: string }) =>
+        ["pid", "mount", "uts", "ipc"].includes(type)
+      );
+      linux.uidMappings = linux.gidMappings = [];
+    });
+    const script = `belay=$1 bundle=$2 id=$3
+      "$belay" run --detach --bundle "$bundle" "$id" </dev/null >"$HOME/said" 2>&1
+      echo $? $(cat "$HOME/said"); ls "$XDG_RUNTIME_DIR/belay"
+      "$belay" exec "$id" sh -c "id -u; readlink /proc/self/ns/net"
+      "$belay" delete --force "$id"; echo $?; ls "$XDG_RUNTIME_DIR/belay"
+      USER=root "$belay" create --bundle "$bundle" "$id" 2>&1 | grep -c "the state root /run/belay is not this"`;
+    const words = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];
+    const id = world.id();
+    const ended = await user.start([...words, user.executable, bundle, id], {
+      env: { USER: "somebody" },
+    }).ended;
+    const net = Deno.readLinkSync("/proc/self/ns/net");
+    assertEquals([ended.stdout.split("\n"), ended.stderr], [
+      ["0", id, "0", net, "0", "1", ""],
+      "",
+    ]);
   },
 );
 
