@@ -13,7 +13,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { COMMANDS } from "../runtime/cli/command_table.ts";
-import { INCLUDED, writeParts } from "./executable.ts";
+import { mainText, packLoad, piecesOf, placeIn, producerText } from "./executable.ts";
 import { COMPILED_V8_FLAGS, launcherText } from "./launcher.ts";
 import { type Chunks, type Program, takeApart } from "./program.ts";
 import { capture, mustRun, step } from "./step.ts";
@@ -178,15 +178,44 @@ async function compile(
   out: string,
   deno: string,
 ): Promise<string | undefined> {
-  await Deno.mkdir(`${directory}/${INCLUDED}`);
-  writeParts(program, (name, content) => Deno.writeTextFileSync(`${directory}/${name}`, content));
+  const pieces = piecesOf(program);
+  const work = `${directory}/pieces`;
+  await Deno.mkdir(work);
+  for (const [name, text] of pieces.texts) await Deno.writeTextFile(`${work}/${name}.js`, text);
+  const make = async (text: string, file: string) => {
+    await Deno.writeTextFile(`${directory}/main.js`, text);
+    return await compileOne(directory, "main.js", file, deno);
+  };
   const producer = `${directory}/produce`;
-  const why = await compileOne(directory, "produce.js", producer, deno);
+  const why = await make(producerText(pieces), producer);
   if (why !== undefined) return why;
-  await mustRun([producer, `${directory}/${INCLUDED}`]);
-  await mustRun([producer, "check", `${directory}/${INCLUDED}`]);
+  await mustRun([producer, work]);
+  await mustRun([producer, "check", work]);
   await Deno.remove(producer);
-  return await compileOne(directory, "main.js", out, deno);
+  const load = packLoad(pieces, (name) => Deno.readFileSync(`${work}/${name}.code`));
+  // Once to see where the load will be, and once more with that number in it.
+  await make(mainText(pieces, load, 0), out);
+  const place = placeIn(await Deno.readFile(out));
+  await make(mainText(pieces, load, place), out);
+  await addLoad(out, load.bytes, place);
+  return undefined;
+}
+
+/** Adds the load to an executable at `place`, and moves what is there behind it. */
+async function addLoad(
+  path: string,
+  load: Uint8Array<ArrayBuffer>,
+  place: number,
+): Promise<void> {
+  const executable = await Deno.readFile(path);
+  if (placeIn(executable) !== place) {
+    throw new Error(`${path} is another size now that it knows where its load is`);
+  }
+  using file = await Deno.open(path, { write: true });
+  await file.seek(place, Deno.SeekMode.Start);
+  for (const part of [load, executable.subarray(place)]) {
+    for (let end = 0; end < part.length;) end += await file.write(part.subarray(end));
+  }
 }
 
 async function compileOne(
@@ -207,8 +236,6 @@ async function compileOne(
     // Without it, root would run what any user puts into /tmp/deno-compile-belay.cache.
     "--no-code-cache",
     `--v8-flags=${COMPILED_V8_FLAGS}`,
-    "--include",
-    INCLUDED,
     "--output",
     out,
     entry,
