@@ -21,7 +21,7 @@ import { becomeProcess } from "./become_process.ts";
 import { takePersonality } from "./personality.ts";
 import { becomeProgram } from "./become_program.ts";
 import { becomeInit } from "./init_stub.ts";
-import { endStub, joinContainer } from "./join_container.ts";
+import { endStub, explained, joinContainer } from "./join_container.ts";
 import { letGo } from "./prepare_outer.ts";
 
 /** What `exec` is asked for. */
@@ -108,7 +108,7 @@ export async function execProcess(
   } catch (error) {
     endStub(outer);
     endStub(stub);
-    throw error;
+    throw explained(thread, init, error);
   }
 }
 

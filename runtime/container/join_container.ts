@@ -10,6 +10,7 @@ import { CLONE, PR } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
 import { StubGone } from "../../ffi/stub.ts";
+import { isExiting } from "../../ffi/is_exiting.ts";
 import type { CgroupDirectory } from "../cgroup/cgroup_plan.ts";
 import { enterCalls, intoCall } from "../cgroup/enter_cgroup.ts";
 import { CgroupError } from "../cgroup/cgroup_error.ts";
@@ -91,9 +92,7 @@ export async function joinContainer(carriers: Carriers, joining: Joining): Promi
     if (!init.alive()) throw stopped();
     const stubSteps = new Deferring(stub);
     if (later !== 0) {
-      stubSteps.post([setns(there, later)], (error) => {
-        throw init.alive() ? error : stopped(error);
-      });
+      stubSteps.post([setns(there, later)]);
     }
     stubSteps.post([close(there), ...places.map((place) => close(place))]);
     if (final !== undefined) await affinity(stubSteps, "final", final);
@@ -101,13 +100,19 @@ export async function joinContainer(carriers: Carriers, joining: Joining): Promi
   } catch (error) {
     endStub(outer);
     if (stub !== undefined) endStub(stub);
-    // Namespaces of a process that has ended: ESRCH; a pid namespace without its first process: ENOMEM, or the death of
-    // who was just born into it.
-    const refused = error instanceof SyscallError || error instanceof CgroupError ||
-      error instanceof StubGone;
-    if (refused && !init.alive()) throw stopped(error);
-    throw error;
+    throw explained(carriers.thread, init, error);
   }
+}
+
+/**
+ * What an error of `exec` means: the kernel refuses what belongs to a container that ends, and kills who is in it, in
+ * many ways. Namespaces of a process that is exiting: ESRCH; a pid namespace without its first process: ENOMEM, or the
+ * death of who was just born into it; removed cgroups and files of the container: ENOENT, ENODEV.
+ */
+export function explained(thread: Kernel, init: Pidfd, error: unknown): unknown {
+  const refused = error instanceof SyscallError || error instanceof CgroupError ||
+    error instanceof StubGone;
+  return refused && isExiting(thread, init) ? stopped(error) : error;
 }
 
 /** Puts the stub into the container's unit, where nobody but systemd may. */
