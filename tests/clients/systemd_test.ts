@@ -1,0 +1,160 @@
+// --systemd-cgroup as docker, podman and containerd pass it, with a real systemd, belay beside runc.
+import { assertEquals } from "@std/assert";
+import { inSystemd, NO_SYSTEMD, V1 } from "../e2e/systemd_container.ts";
+import { e2e } from "../e2e/world.ts";
+import { noFile, noProgram, type Obstacle } from "../skip.ts";
+import { RUNC } from "./checks.ts";
+import { dockerObstacles } from "./dockerd.ts";
+
+/** What the clients have in common: `say` prints a line of the result. */
+const WORDS = `
+exec 2>&1
+export HOME=/root ID=none
+say() { echo "RESULT $*" | sed "s/$ID/ID/g"; }
+show() { for p in "$@"; do systemctl show --value -p $p $UNIT; done; }
+of() { for f in memory.limit_in_bytes cpu.cfs_quota_us pids.max; do cat /sys/fs/cgroup/\${f%%.*}/$SLICE/$UNIT/$f; done; }
+eventually() { i=0; until "$@" >/dev/null 2>&1; do [ $i -lt 600 ] || { echo "in vain: $*"; tail -n 20 /tmp/*.log; exit 1; }; sleep 0.1; i=$((i+1)); done; }
+here() {
+  say $1 of $(show Description | cut -d' ' -f1)
+  say $1 $(show ActiveState ControlGroup Slice Delegate DevicePolicy)
+  say $1 inside $(cut -d: -f3 /proc/$PID/cgroup | sort | uniq -c)
+}
+limited() { say $1 limits $(show MemoryLimit CPUQuotaPerSecUSec TasksMax) $(of); }
+gone() { eventually [ -z "$(find /sys/fs/cgroup -name $UNIT)" ]; say $1 gone $(show LoadState) $(find /sys/fs/cgroup -name "*$ID*"); }
+exited() { say $1 exit code $2; }
+GREP='grep -c scope /proc/self/cgroup; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max'
+FILES="tar -C /rootfs -c ."
+`;
+
+/** docker's `systemd` driver. */
+const DOCKER = `
+D="/usr/bin/docker --host unix:///run/docker.sock"
+dockerd --data-root /tmp/docker --exec-root /run/docker --pidfile /run/docker.pid --host unix:///run/docker.sock \
+  --exec-opt native.cgroupdriver=systemd --iptables=false --ip6tables=false --bridge=none \
+  --add-runtime under-test=$BELAY --add-runtime stock=${RUNC.path} >/tmp/daemon.log 2>&1 &
+eventually $D version
+$FILES | $D import - bb:local >/dev/null
+say docker $($D info --format '{{.CgroupDriver}}')
+for R in stock under-test; do
+  ID=$($D run --detach --runtime $R --network none --memory 64m --cpus 0.5 --pids-limit 20 bb:local sleep 1000)
+  UNIT=docker-$ID.scope SLICE=system.slice PID=$($D inspect --format '{{.State.Pid}}' $ID)
+  here $R; limited $R
+  say $R exec $($D exec $ID sh -c "$GREP")
+  $D update --memory 32m --memory-swap 32m --pids-limit 17 $ID >/dev/null; limited $R
+  $D pause $ID >/dev/null; say $R $($D inspect --format '{{.State.Status}}' $ID); $D unpause $ID >/dev/null
+  $D kill $ID >/dev/null; exited $R $($D wait $ID)
+  $D rm $ID >/dev/null; gone $R
+  say $R oom $($D run --rm --runtime $R --network none --memory 24m --memory-swap 24m bb:local dd if=/dev/zero of=/dev/null bs=200M count=1 >/dev/null 2>&1; echo $?)
+done
+ID=none UNIT='docker-*.scope'
+say left $(systemctl list-units --all --no-legend $UNIT) $(find /sys/fs/cgroup -name $UNIT)
+kill $!; wait $!
+`;
+
+const PODMAN = `
+P="podman --root /tmp/podman --runroot /run/podman --tmpdir /run/podman-tmp --storage-driver overlay --events-backend file --cgroup-manager systemd"
+$FILES | $P import --quiet - bb:local >/dev/null
+for R in ${RUNC.path} $BELAY; do
+  N=$(basename $R); P="$P --runtime $R"
+  ID=$($P run --detach --network none --ulimit nofile=20000:20000 --ulimit nproc=32768:32768 --memory 64m --cpus 0.5 --pids-limit 20 bb:local sleep 1000)
+  UNIT=libpod-$ID.scope SLICE=machine.slice PID=$($P inspect --format '{{.State.Pid}}' $ID)
+  here $N; limited $N
+  say $N exec $($P exec $ID sh -c "$GREP")
+  $P kill $ID >/dev/null; exited $N $($P wait $ID)
+  $P rm $ID >/dev/null; gone $N
+done
+ID=none UNIT='libpod-*.scope'
+eventually [ -z "$(systemctl list-units --all --no-legend "$UNIT")" ]
+say left $(systemctl list-units --all --no-legend $UNIT) $(find /sys/fs/cgroup -name $UNIT)
+`;
+
+const CONTAINERD = `
+mkdir /tmp/containerd /tmp/image
+cat >/tmp/containerd/config.toml <<'END'
+version = 2
+root = "/tmp/containerd/root"
+state = "/run/containerd"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+END
+containerd --config /tmp/containerd/config.toml >/tmp/daemon.log 2>&1 &
+C="ctr --namespace systemd"
+eventually $C version
+for R in ${RUNC.path} $BELAY; do
+  N=$(basename $R) ID=c-$(basename $R)
+  UNIT=ctr-$ID.scope SLICE=system.slice
+  $C run --detach --runc-binary $R --runc-systemd-cgroup --cgroup system.slice:ctr:$ID --memory-limit 67108864 --cpus 0.5 \
+    --rootfs /rootfs $ID /bin/sleep 1000
+  PID=$($C task ls | sed -n "s/^$ID *\\([0-9]*\\).*/\\1/p")
+  here $N
+  say $N limits $(show MemoryLimit CPUQuotaPerSecUSec)
+  say $N exec $($C task exec --exec-id e $ID /bin/cat /proc/self/cgroup | grep -c $UNIT)
+  $C task kill --signal SIGKILL $ID; eventually sh -c "$C task ls | grep STOPPED"
+  $C task delete $ID >/dev/null
+  $C container delete $ID; gone $N
+done
+kill $!; wait $!
+`;
+
+/** What is to be said of a runtime. */
+function life(name: string, unit: string, slice: string, rest: string): string {
+  const path = `/${slice}/${unit}`;
+  const who = /^(stock|runc)$/.test(name) ? "libcontainer" : "belay";
+  return `
+of ${who}
+active ${path} ${slice} yes strict
+inside 10 ${path}
+${rest}
+gone not-found`.trim().split("\n").map((line) => `${name} ${line}`).join("\n");
+}
+
+function client(name: string, script: string, expected: string, obstacles: readonly Obstacle[]) {
+  e2e(`--systemd-cgroup under ${name}: scopes with limits, as with runc`, async (world) => {
+    const output = await inSystemd(world, "v1", `${WORDS}${script}\nsay end\n`);
+    const found = output.split("\n").filter((line) => line.startsWith("RESULT "))
+      .map((line) => line.slice("RESULT ".length).trimEnd());
+    assertEquals(found, [...expected.trim().split("\n"), "end"], output);
+  }, [
+    ...[...NO_SYSTEMD, noFile(RUNC.path), ...obstacles],
+    ...[...V1, "systemd"].map((name) => noFile(`/sys/fs/cgroup/${name}/tasks`)),
+  ]);
+}
+
+const DOCKERS = (runtime: string) =>
+  life(
+    runtime,
+    "docker-ID.scope",
+    "system.slice",
+    `limits 67108864 500ms 20 67108864 50000 20
+exec 10 67108864 20
+limits 33554432 500ms 17 33554432 50000 17
+paused
+exit code 137`,
+  ) + `\n${runtime} oom 137`;
+client(
+  "docker",
+  DOCKER,
+  `docker systemd\n${DOCKERS("stock")}\n${DOCKERS("under-test")}\nleft`,
+  dockerObstacles(),
+);
+
+const PODMANS = (runtime: string) =>
+  life(
+    runtime,
+    "libpod-ID.scope",
+    "machine.slice",
+    "limits 67108864 500ms 20 67108864 50000 20\nexec 10 67108864 20\nexit code 137",
+  );
+client("podman", PODMAN, `${PODMANS("runc")}\n${PODMANS("belay")}\nleft`, [
+  ...[noProgram("podman"), noProgram("conmon")],
+]);
+
+const CTRS = (runtime: string) =>
+  life(
+    runtime,
+    "ctr-ID.scope",
+    "system.slice",
+    "limits 67108864 500ms\nexec 10",
+  );
+client("containerd", CONTAINERD, `${CTRS("runc")}\n${CTRS("belay")}`, [
+  ...[noProgram("containerd"), noProgram("ctr", "containerd")],
+]);
