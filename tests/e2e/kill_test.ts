@@ -49,7 +49,7 @@ e2e("kill sends SIGTERM when no signal is named", async (world) => {
 
 e2e("kill refuses what is no signal, and sends nothing", async (world) => {
   const { id, output } = await reporter(world);
-  for (const name of ["NONE", "SIG", "", "0", "65", "-1", "1.5", "9x", "SIGSIGKILL"]) {
+  for (const name of ["NONE", "SIG", "", "00", "65", "-1", "1.5", "9x", "SIGSIGKILL"]) {
     const { code, stderr } = await world.belay(["kill", id, name]);
     assertEquals(code, 1, name);
     assertStringIncludes(errorIn(stderr), "signal", name);
@@ -58,11 +58,86 @@ e2e("kill refuses what is no signal, and sends nothing", async (world) => {
   await world.ok(["delete", "--force", id]);
 });
 
-e2e("kill ends a container that has been created only", async (world) => {
-  const id = world.id();
-  await world.ok(["create", "--bundle", await world.bundle(), id]);
+e2e("kill 0 sends nothing: it tells whether anybody is there", async (world) => {
+  const { id, output } = await reporter(world);
+  assertEquals(await world.ok(["kill", id, "0"]), { code: 0, stdout: "", stderr: "" });
+  assertEquals([(await world.state(id)).status, output()], ["running", "ready\n"]);
   await world.ok(["kill", id, "KILL"]);
   await stopped(world, id);
+  const { code, stderr } = await world.belay(["kill", id, "0"]);
+  assertEquals(code, 1);
+  assertStringIncludes(errorIn(stderr), "container not running");
+  await world.ok(["delete", id]);
+});
+
+for (const all of [[], ["--all"]]) {
+  e2e(
+    `kill ${all} ends a created container by what ends runc's, and by no other`,
+    async (world) => {
+      const bundle = await world.bundle({ args: ["sh", "-c", "echo started"] });
+      const id = world.id();
+      // The signals that runc's first process survives before `start`.
+      const created = world.spawn(["create", "--bundle", bundle, id]);
+      assertEquals((await created.ended).code, 0);
+      for (
+        const name of ["0", "USR1", "USR2", "ALRM", "PIPE", "CHLD", "CONT", "WINCH", "PWR", "64"]
+      ) {
+        await world.ok(["kill", ...all, id, name]);
+        assertEquals((await world.state(id)).status, "created", name);
+      }
+      await world.ok(["start", id]);
+      await stopped(world, id);
+      assertEquals(created.stdout(), "started\n");
+      await world.ok(["delete", id]);
+
+      const names = "HUP INT QUIT ILL TRAP ABRT BUS FPE SEGV TERM STKFLT SYS KILL".split(" ");
+      for (const name of names) {
+        const each = world.id();
+        await world.ok(["create", "--bundle", bundle, each]);
+        await world.ok(["kill", ...all, each, name]);
+        await until(
+          `SIG${name} ends it`,
+          async () => (await world.state(each)).status === "stopped",
+        );
+        await world.ok(["delete", each]);
+      }
+    },
+  );
+}
+
+e2e("kill of a container that is being started signals its program", async (world) => {
+  const id = world.id();
+  const program = "trap 'echo TERM; exit 7' TERM; echo ready; while :; do sleep 0.05; done";
+  const bundle = await world.bundle({
+    args: ["sh", "-c", program],
+    writable: true,
+    config(spec) {
+      const until = (what: string) => ["sh", "-c", `until ${what}; do sleep 0.02; done`];
+      spec.hooks = {
+        startContainer: [{ path: "/bin/sh", args: until("test -e /go") }],
+        poststart: [{ path: "/bin/sh", args: until(`grep -q ready ${world.dir}/output`) }],
+      };
+    },
+  });
+  await world.script(`belay create --bundle ${bundle} "$1" >${world.dir}/output`, [id]).ended;
+  const starting = world.spawn(["start", id]);
+  await until(
+    "the hook runs",
+    () => descendants().some(({ pid }) => /test -e/.test(commandLine(pid))),
+  );
+  const killing = world.spawn(["kill", id]);
+  // locks(5): "->" marks who waits for a lock.
+  await until("kill waits", () => {
+    const waiting = Deno.readTextFileSync("/proc/locks").matchAll(
+      /-> FLOCK +ADVISORY +WRITE (\d+)/g,
+    );
+    return [...waiting].some(([, pid]) => Number(pid) === killing.pid);
+  });
+  Deno.writeTextFileSync(`${bundle}/rootfs/go`, "");
+  assertEquals((await starting.ended).code, 0);
+  assertEquals((await killing.ended).code, 0);
+  await stopped(world, id);
+  assertEquals(Deno.readTextFileSync(`${world.dir}/output`), "ready\nTERM\n");
   await world.ok(["delete", id]);
 });
 
