@@ -1,6 +1,6 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { close, openat, statx, unlinkat } from "../../ffi/syscalls/file.ts";
-import { move_mount, OPEN_TREE, open_tree } from "../../ffi/syscalls/mount.ts";
+import { bindNamespace } from "../../ffi/bind_namespace.ts";
 import { AT, O } from "../../ffi/abi/file_flags.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
@@ -28,8 +28,7 @@ export function publishNetns(
 ): void {
   const file = makeFile(kernel, directory, name);
   try {
-    const tree = open_tree(namespace, "", OPEN_TREE.OPEN_TREE_CLONE | AT.AT_EMPTY_PATH);
-    kernel.batch([tree, move_mount(tree, "", file, ""), close(tree)]);
+    bindNamespace(kernel, namespace, file);
   } catch (error) {
     removeFile(kernel, directory, name, file);
     throw error;

@@ -1,10 +1,11 @@
 import type { Kernel } from "../../ffi/kernel.ts";
 import { attempt } from "../../ffi/call.ts";
 import { close, flock, openat, statx, unlinkat } from "../../ffi/syscalls/file.ts";
-import { move_mount, OPEN_TREE, open_tree } from "../../ffi/syscalls/mount.ts";
+import { bindNamespace } from "../../ffi/bind_namespace.ts";
 import { AT, AT_FDCWD, LOCK, O, S_IF, STATX_ATTR_MOUNT_ROOT } from "../../ffi/abi/file_flags.ts";
 import { isSyscallError } from "../../ffi/syscall_error.ts";
 import { CommandError } from "../cli/command_error.ts";
+import { sameFile } from "../netns/netns_directory.ts";
 
 const NEW_FILE = O.O_RDONLY | O.O_CREAT | O.O_EXCL | O.O_NOFOLLOW;
 const OLD_FILE = O.O_RDONLY | O.O_NOFOLLOW | O.O_NONBLOCK;
@@ -58,14 +59,13 @@ function checkVacant(kernel: Kernel, fd: number, path: string): void {
     throw new CommandError(`--name: something is mounted at ${path} already`);
   }
   const isEmptyFile = (opened.mode & S_IF.S_IFMT) === S_IF.S_IFREG && opened.size === 0n;
-  if (isEmptyFile && opened.ino === named.ino && opened.devMinor === named.devMinor) return;
+  if (isEmptyFile && sameFile(opened, named)) return;
   throw new CommandError(`--name: ${path} exists, and is no empty file`);
 }
 
 function mountOn(kernel: Kernel, namespace: number, fd: number, path: string): void {
-  const tree = open_tree(namespace, "", OPEN_TREE.OPEN_TREE_CLONE | AT.AT_EMPTY_PATH);
   try {
-    kernel.batch([tree, move_mount(tree, "", fd, ""), close(tree)]);
+    bindNamespace(kernel, namespace, fd);
   } catch (cause) {
     if (!isSyscallError(cause, "EPERM")) throw cause;
     throw new CommandError(
