@@ -32,6 +32,7 @@ let busy = false;
  * @param signals Their numbers. Not those that a processor raises, such as SIGSEGV: the handler would return to the
  * instruction that raised it, for ever.
  * @throws SyscallError EACCES where a security module forbids memory to become executable; Deno itself needs that, too.
+ * EINVAL for a number that is no signal, or one that cannot be caught: then none is handed on.
  */
 export function relaySignals(
   kernel: Kernel,
@@ -49,25 +50,31 @@ export function relaySignals(
     [SIGACTION.mask, 8, 0xffffffffffffffffn],
   ]);
   const before: Struct[] = [];
-  // Some fifty calls that cannot fail, and that say nothing: in a trace they would hide the others.
-  unobserved(() => {
-    for (const signal of signals) {
-      const old = out(SIGACTION.size);
-      kernel.call(rt_sigaction(signal, action, old));
-      before.push(old);
-    }
-  });
+  const undo = () => {
+    unobserved(() => {
+      before.forEach((old, i) => kernel.call(rt_sigaction(signals[i] ?? 0, old.bytes ?? 0)));
+    });
+    // Not before: a signal of this moment, to a process that has ended, is nobody's.
+    pidfd[0] = -1;
+    busy = false;
+  };
+  try {
+    // Some fifty calls that fail only for a number that is no signal, and that say nothing: in a trace they would hide
+    // the others.
+    unobserved(() => {
+      for (const signal of signals) {
+        const old = out(SIGACTION.size);
+        kernel.call(rt_sigaction(signal, action, old));
+        before.push(old);
+      }
+    });
+  } catch (error) {
+    undo();
+    throw error;
+  }
   return {
     [Symbol.dispose]() {
-      if (!busy) return;
-      unobserved(() => {
-        signals.forEach((signal, i) => {
-          kernel.call(rt_sigaction(signal, before[i]?.bytes ?? 0));
-        });
-      });
-      // Not before: a signal of this moment, to a process that has ended, is nobody's.
-      pidfd[0] = -1;
-      busy = false;
+      if (busy) undo();
     },
   };
 }

@@ -70,3 +70,17 @@ Deno.test("relaySignals() throws when signals are handed on already", () => {
   stub[Symbol.dispose]();
   pidfd.reap();
 });
+
+Deno.test("relaySignals() takes all of it back when one of the numbers is no signal", () => {
+  const before = caught();
+  const stub = host.spawn("relayed");
+  using pidfd = stub.pidfd;
+  const { SIGUSR2, SIGKILL } = SIGNAL;
+  assertThrows(() => relaySignals(thread, pidfd, [SIGUSR2, 64, SIGKILL, 40]), Error, "EINVAL");
+  assertEquals(caught(), before);
+  // Nor is it busy.
+  relaySignals(thread, pidfd, [SIGUSR2])[Symbol.dispose]();
+  assertEquals(caught(), before);
+  stub[Symbol.dispose]();
+  pidfd.reap();
+});
