@@ -245,8 +245,9 @@ export function map<T>(type: Type<T>): Type<Record<string, T>> {
         const element = given[key];
         if (element === null || element === undefined) continue;
         const path = pathOf(at, key);
-        if (key === "" || key.includes("\0")) {
-          throw new ValidationError(path, "a key must be text without NUL characters");
+        if (key === "") throw new ValidationError(at, "has an empty key; every key must be a name");
+        if (key.includes("\0")) {
+          throw new ValidationError(path, "the key must be text without NUL characters");
         }
         result[key] = type.parse(element, path, warnings);
       }

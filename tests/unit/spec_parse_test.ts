@@ -115,8 +115,14 @@ Deno.test("parseSpec() refuses a NUL character wherever a string is", () => {
   refuses((c) => c.root.path = "\0", `root.path: ${nul}`);
   refuses(
     (c) => c.annotations = { "a\0": "b" },
-    'annotations["a\\u0000"]: a key must be text without NUL characters',
+    'annotations["a\\u0000"]: the key must be text without NUL characters',
   );
+});
+
+Deno.test("parseSpec() says which map it is when a key is empty", () => {
+  const problem = "has an empty key; every key must be a name";
+  refuses((c) => c.annotations = { a: "b", "": "c" }, `annotations: ${problem}`);
+  refuses((c) => c.linux.sysctl = { "": "1" }, `linux.sysctl: ${problem}`);
 });
 
 Deno.test("parseSpec() accepts the OCI versions that belay knows, and no other", () => {
