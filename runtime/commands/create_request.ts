@@ -34,10 +34,19 @@ export function bundlePath(given: string): string {
   }
 }
 
+/**
+ * The name of the user who calls belay. As with runc, `#` and the number where the host's passwd file does not tell:
+ * it has no such user, or there is none that can be read.
+ */
 function ownerName(): string {
   const uid = Deno.uid();
   if (uid === 0) return "root";
-  const line = Deno.readTextFileSync("/etc/passwd").split("\n")
-    .find((each) => each.split(":")[2] === String(uid));
-  return line?.split(":")[0] ?? `#${uid}`;
+  let passwd;
+  try {
+    passwd = Deno.readTextFileSync("/etc/passwd");
+  } catch {
+    passwd = ""; // whatever the reason is: the name is only for people
+  }
+  const line = passwd.split("\n").find((each) => each.split(":")[2] === String(uid));
+  return line?.split(":")[0] || `#${uid}`;
 }

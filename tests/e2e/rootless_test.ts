@@ -1,7 +1,7 @@
 // Containers of a user who is not root: a user namespace with that user's own id alone, and no cgroups.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { noProgram, type Obstacle } from "../skip.ts";
-import { GID, OtherUser, UID } from "./other_user.ts";
+import { GID, OtherUser, SETPRIV, UID } from "./other_user.ts";
 import { errorIn } from "./contained.ts";
 import { noLibseccomp, only } from "./seccomp_world.ts";
 import { e2e, until, type World } from "./world.ts";
@@ -65,6 +65,32 @@ rootless("a plain user takes a container through its life", async (user, world) 
   await user.ok(["delete", id]);
   assertEquals(await user.ok(["list", "-q"]), "");
 });
+
+rootless(
+  "a plain user's container has the user's number for an owner where the host has no passwd file",
+  async (user, world) => {
+    const bundle = await user.bundle(["true"]);
+    const secret = `${world.dir}/secret`;
+    Deno.writeTextFileSync(secret, `someone:x:${UID}:${GID}::/:\n`, { mode: 0o600 });
+    const ways = {
+      missing: "mount -t tmpfs none /etc",
+      closed: `mount --bind ${secret} /etc/passwd`,
+    };
+    for (const [way, mount] of Object.entries(ways)) {
+      const id = world.id();
+      const { code, stderr } = await world.start(
+        [
+          ...["unshare", "--mount", "sh", "-c", `${mount} && exec "$@"`, "sh", ...SETPRIV],
+          ...[user.executable, "create", "--bundle", bundle, id],
+        ],
+        { clearEnv: true, env: { PATH: "/usr/bin:/bin", XDG_RUNTIME_DIR: user.runtimeDir } },
+      ).ended;
+      assertEquals([code, stderr], [0, ""], way);
+      assertEquals(JSON.parse(await user.ok(["state", id])).owner, `#${UID}`);
+      await user.ok(["delete", "--force", id]);
+    }
+  },
+);
 
 rootless(
   "delete --force ends a plain user's container, created or running",
