@@ -10,6 +10,7 @@ import { findCommand } from "./runtime/cli/find_command.ts";
 import { GLOBAL_FLAGS, readGlobals, readLogOptions } from "./runtime/cli/global_flags.ts";
 import { type ParsedArguments, parseFlags } from "./runtime/cli/parse_flags.ts";
 import { StdoutClosedError } from "./runtime/cli/write_stdout.ts";
+import { visible } from "./runtime/log/format_record.ts";
 import { writeToStderr } from "./runtime/log/handlers.ts";
 import type { Logger } from "./runtime/log/logger.ts";
 import { openLog } from "./runtime/log/open_log.ts";
@@ -25,7 +26,7 @@ export async function main(args: readonly string[]): Promise<number> {
       log.error(message);
       log.debug(describeStack(error));
       // Some clients read the log, others stderr; runc serves both.
-      if (logOptions.log !== undefined) writeToStderr(message);
+      if (logOptions.log !== undefined) writeToStderr(visible(message));
     }
     return error instanceof CommandError ? error.exitCode : 1;
   };

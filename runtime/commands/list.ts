@@ -1,4 +1,5 @@
 import type { Invocation, Run } from "../cli/command.ts";
+import { printable } from "../cli/printable.ts";
 import { writeStdout } from "../cli/write_stdout.ts";
 import { type OciState, ociState } from "../container/oci_state.ts";
 import { frozen } from "../container/frozen.ts";
@@ -14,8 +15,9 @@ const GAP = 3;
 /** `belay list`: the containers of a state root. */
 export const run: Run = (invocation) => {
   const states = listStates(invocation);
-  if (invocation.flags.bool("quiet")) writeStdout(states.map(({ id }) => `${id}\n`).join(""));
-  else if (invocation.flags.string("format") === "json") {
+  if (invocation.flags.bool("quiet")) {
+    writeStdout(states.map(({ id }) => `${printable(id)}\n`).join(""));
+  } else if (invocation.flags.string("format") === "json") {
     writeStdout(states.length === 0 ? "null" : JSON.stringify(states));
   } else writeStdout(table(states));
   return 0;
@@ -36,9 +38,11 @@ function listStates({ globals }: Invocation): OciState[] {
 function table(states: readonly OciState[]): string {
   const rows = [
     [...COLUMNS],
-    ...states.map((each) => [
-      ...[each.id, String(each.pid), each.status, each.bundle, each.created, each.owner],
-    ]),
+    ...states.map((each) =>
+      [
+        ...[each.id, String(each.pid), each.status, each.bundle, each.created, each.owner],
+      ].map(printable)
+    ),
   ];
   const widths = COLUMNS.map((_, column) =>
     Math.max(LEAST_WIDTH, ...rows.map((row) => (row[column]?.length ?? 0) + GAP))

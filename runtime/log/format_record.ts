@@ -30,17 +30,17 @@ export function formatRecord(record: LogRecord, format: LogFormat): string {
     case "text":
       return `time="${time}" level=${level} msg=${quote(record.msg)}`;
     case "plain":
-      return `${level}: ${visible(record.msg, "\\x")}`;
+      return `${level}: ${visible(record.msg)}`;
   }
 }
 
 /** logrus quotes what has any other character in it. */
 function quote(text: string): string {
-  return /^[\w./@^+-]+$/.test(text) ? text : visible(JSON.stringify(text), "\\x");
+  return /^[\w./@^+-]+$/.test(text) ? text : visible(JSON.stringify(text));
 }
 
 /** Control characters as escapes, so that a message cannot drive a terminal. Line feeds stay. */
-function visible(text: string, escape: "\\x" | "\\u00"): string {
+export function visible(text: string, escape: "\\x" | "\\u00" = "\\x"): string {
   // deno-lint-ignore no-control-regex -- they are what is looked for
   return text.replace(/[\0-\x09\x0b-\x1f\x7f-\x9f]/g, (char) => {
     return escape + char.charCodeAt(0).toString(16).padStart(2, "0");

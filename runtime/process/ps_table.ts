@@ -1,4 +1,5 @@
 import { CommandError } from "../cli/command_error.ts";
+import { printable } from "../cli/printable.ts";
 
 /**
  * The lines of a table of ps(1) whose PID is among those, with its headline.
@@ -11,5 +12,6 @@ export function linesOf(table: string, pids: ReadonlySet<number>): string {
     throw new CommandError("couldn't find PID field in ps output");
   }
   const own = lines.filter((line) => pids.has(Number(line.trim().split(/\s+/)[column])));
-  return [head, ...own].map((line) => `${line}\n`).join("");
+  // What its processes are called a container chooses itself, and ps(1) need not be one that minds.
+  return [head, ...own].map((line) => `${printable(line)}\n`).join("");
 }

@@ -251,6 +251,34 @@ e2e("list shows every container, as a table, as JSON and as ids alone", async (w
   for (const id of ids) await world.ok(["delete", "--force", id]);
 });
 
+e2e(
+  "list makes control characters of bundle paths and names of directories visible",
+  async (world) => {
+    const given = await world.bundle();
+    const bundle = `${given}\x1b[2J\nfake 1 running\x9b`;
+    Deno.renameSync(given, bundle);
+    const id = world.id();
+    await world.ok(["create", "--bundle", bundle, id]);
+    const { stdout } = await world.ok(["list"]);
+    const shown = `${given}\\x1b[2J\\x0afake 1 running\\x9b`;
+    assertEquals(stdout.split("\n")[1]?.split(/ {3,}/)[3], shown);
+    await world.ok(["delete", id]);
+    // Nobody but the root's owner makes these; and ids are for the terminal, too.
+    Deno.mkdirSync(`${world.root}/a\x1b[2J`);
+    assertEquals((await world.ok(["list", "-q"])).stdout, "a\\x1b[2J\n");
+    Deno.removeSync(`${world.root}/a\x1b[2J`);
+  },
+);
+
+e2e("what is said on stderr beside --log drives no terminal", async (world) => {
+  const bundle = `${world.dir}/no\x1b[2Jsuch`;
+  const log = `${world.dir}/log`;
+  const { code, stderr } = await world.belay(["--log", log, "create", "--bundle", bundle, "x"]);
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "no\\x1b[2Jsuch");
+  assert(!stderr.includes("\x1b"), stderr);
+});
+
 e2e("list prints runc's table, to the space", async (world) => {
   const bundle = await world.bundle({ args: SLEEP });
   const id = world.id();

@@ -17,6 +17,13 @@ Deno.test("linesOf() keeps the headline and the lines of those processes", () =>
   assertEquals(linesOf("  PID COMMAND\n    7 a\n", new Set([7])), "  PID COMMAND\n    7 a\n");
 });
 
+Deno.test("linesOf() makes control characters visible, which a process has in its name", () => {
+  assertEquals(
+    linesOf("PID CMD\n7 \x1b[2Ja\x9bb\tc\n", new Set([7])),
+    "PID CMD\n7 \\x1b[2Ja\\x9bb\\x09c\n",
+  );
+});
+
 Deno.test("linesOf() refuses a table without a column for numbers", () => {
   assertThrows(() => linesOf("USER COMMAND\nroot a\n", new Set([1])), CommandError, "PID field");
   assertThrows(() => linesOf("", new Set([1])), CommandError, "PID field");
