@@ -6,14 +6,8 @@ import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { close, openat } from "../../ffi/syscalls/file.ts";
 import { SECCOMP_FILTER_FLAG, seccomp_set_mode_filter } from "../../ffi/syscalls/seccomp.ts";
-import {
-  connect,
-  DescriptorMessage,
-  setSendTimeout,
-  SOCK,
-  socket,
-} from "../../ffi/syscalls/socket.ts";
 import { CommandError } from "../cli/command_error.ts";
+import { DescriptorSocket } from "../process/send_descriptor.ts";
 import type { HookState } from "../hooks/run_hooks.ts";
 import { OCI_VERSION } from "../spec/oci_version.ts";
 import type { SeccompState } from "../state/state_file.ts";
@@ -95,28 +89,17 @@ function processState(stub: Remote, { listener, container }: Filtering): string 
   });
 }
 
-/** How long who listens may take to have room for one more caller, and for what it is told. */
-const PATIENCE_S = 10;
-
 /** A connection to who listens at a path. Every failure is told with the field that named the path. */
 class Connection implements Disposable {
-  #fd: number | undefined;
+  readonly #there: DescriptorSocket;
 
-  constructor(private readonly thread: Kernel, private readonly path: string) {
-    const fd = this.#fd = thread.call(socket(SOCK.SOCK_STREAM));
-    try {
-      this.#do(() => thread.batch([setSendTimeout(fd, PATIENCE_S), connect(fd, path)]));
-    } catch (error) {
-      this[Symbol.dispose]();
-      throw error;
-    }
+  constructor(thread: Kernel, private readonly path: string) {
+    this.#there = this.#do(() => new DescriptorSocket(thread, path));
   }
 
   /** Sends a text, and descriptors with its first byte. */
   tell(fds: readonly number[], text: string): void {
-    const message = new DescriptorMessage(fds, text);
-    const size = new TextEncoder().encode(text).length;
-    const sent = this.#do(() => this.thread.call(message.send(this.#fd ?? -1)));
+    const { sent, size } = this.#do(() => this.#there.send(fds, text));
     if (sent === size) return;
     throw new CommandError(`${this.#problem()}: only ${sent} of ${size} bytes of the state`);
   }
@@ -136,7 +119,6 @@ class Connection implements Disposable {
 
   /** Closes it. Twice is harmless. */
   [Symbol.dispose](): void {
-    if (this.#fd !== undefined) this.thread.call(close(this.#fd));
-    this.#fd = undefined;
+    this.#there[Symbol.dispose]();
   }
 }
