@@ -11,10 +11,11 @@ import { close, fcntl, memfd_create, write } from "./syscalls/file.ts";
 import { clone3, type CloneArgs } from "./syscalls/process.ts";
 import { clock_gettime, mmap, nanoseconds } from "./syscalls/memory.ts";
 import { POLL, ppoll } from "./syscalls/event.ts";
+import { ERRNO } from "./abi/errno.ts";
 import { F, MFD } from "./abi/file_flags.ts";
 import { CLONE } from "./abi/process_flags.ts";
 import { SIGNAL } from "./abi/signals.ts";
-import { isSyscallError } from "./syscall_error.ts";
+import { isSyscallError, SyscallError } from "./syscall_error.ts";
 
 /** The stub has ended where an answer was expected: something killed it. */
 export class StubGone extends Error {
@@ -188,15 +189,28 @@ export class Stub implements Remote {
       this.kernel.call(new DescriptorMessage(fds).send(this.#fd()));
     };
     const watching = observer();
-    if (watching !== undefined) return this.#observed([received], watching, send)[0] as number[];
-    this.#plainly([received], send);
-    return this.#settle([received])[0] as number[];
+    if (watching === undefined) this.#plainly([received], send);
+    const [there] = watching === undefined
+      ? this.#settle([received])
+      : this.#observed([received], watching, send);
+    return this.#all(fds.length, there as number[]);
+  }
+
+  /** The kernel leaves out what its receiver has no room for, and says nothing (unix(7), MSG_CTRUNC). */
+  #all(count: number, received: number[], receiver = this.name): number[] {
+    if (received.length === count) return received;
+    throw new SyscallError(
+      "recvmsg",
+      ERRNO.EMFILE,
+      `recvmsg of ${count} descriptors by ${receiver}`,
+    );
   }
 
   /** @inheritdoc */
   take(fds: readonly number[]): number[] {
     const sent = new DescriptorMessage(fds).send(this.served);
-    return this.#batchThatSends(fds.length, [sent]).fds;
+    const { fds: taken } = this.#batchThatSends(fds.length, [sent]);
+    return this.#orClose(taken, () => this.#all(fds.length, taken, "belay"));
   }
 
   /** @inheritdoc */

@@ -5,12 +5,13 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { Remote } from "../../ffi/remote.ts";
 import { Struct } from "../../ffi/call.ts";
-import { AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
-import { CLONE } from "../../ffi/abi/process_flags.ts";
+import { AT, AT_FDCWD, O } from "../../ffi/abi/file_flags.ts";
+import { CLONE, RLIMIT } from "../../ffi/abi/process_flags.ts";
 import { newVeth } from "../../ffi/netlink/link.ts";
 import { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { close, ioctl, openat, statx } from "../../ffi/syscalls/file.ts";
 import { setns, unshare } from "../../ffi/syscalls/namespace.ts";
+import { getrlimit, prlimit64 } from "../../ffi/syscalls/process.ts";
 import { DescriptorMessage, SOCK, socketpair } from "../../ffi/syscalls/socket.ts";
 import { examine } from "../../runtime/netns/doctor/examine.ts";
 import type { Finding, FindingKind } from "../../runtime/netns/doctor/finding.ts";
@@ -116,6 +117,36 @@ e2e("netns doctor --fix asks on a terminal, and does what the answer says", asyn
     await terminal.close();
   }
 }, [...noIp, noTun, noProgram("tmux")]);
+
+e2e("netns doctor sees into more namespaces than its soft limit of descriptors", async () => {
+  await withStub((stub) => {
+    const opened = openat(AT_FDCWD, NET, O.O_RDONLY);
+    const made = Array.from({ length: 80 }, () => {
+      const [, fd] = stub.batch([unshare(CLONE.CLONE_NEWNET), opened]);
+      return Number(stub.call(statx(fd, "", AT.AT_EMPTY_PATH)).ino);
+    });
+    const limit = host.thread.call(getrlimit(RLIMIT.RLIMIT_NOFILE));
+    host.thread.call(prlimit64(RLIMIT.RLIMIT_NOFILE, { ...limit, soft: 64n }));
+    try {
+      using examination = examine(host, new Set(["holder"]), false);
+      const found = examination.cases.map(({ finding }) => finding.netns);
+      // The last one has a thread in it.
+      assertEquals(made.filter((inode) => !found.includes(inode)), made.slice(-1));
+    } finally {
+      host.thread.call(prlimit64(RLIMIT.RLIMIT_NOFILE, limit));
+    }
+  });
+});
+
+e2e("netns doctor says what it takes where its limit cannot be raised", async (world) => {
+  const script = `for i in $(seq 1 80); do echo "netns add n$i"; done | ip -batch -; ulimit -n 64
+     setpriv --bounding-set=-sys_resource sh -c '"$BELAY" netns doctor 2>&1; echo "exit code $?"'`;
+  const stdout = await alone(world, script);
+  assertMatch(
+    stdout,
+    /more network namespaces than belay may have open \(ulimit -n\).*\nexit code 1\n$/,
+  );
+}, [...noIp, noProgram("setpriv", "util-linux")]);
 
 e2e("netns doctor --fix asks before it deletes a TAP without a process", async (world) => {
   const stdout = await alone(

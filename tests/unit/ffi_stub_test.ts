@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { attempt, type Call, tolerate } from "../../ffi/call.ts";
 import { observe } from "../../ffi/observer.ts";
 import type { Remote } from "../../ffi/remote.ts";
-import { CLONE } from "../../ffi/abi/process_flags.ts";
+import { CLONE, RLIMIT } from "../../ffi/abi/process_flags.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
 import { SyscallError } from "../../ffi/syscall_error.ts";
 import {
@@ -18,7 +18,7 @@ import {
   readlinkat,
   write,
 } from "../../ffi/syscalls/file.ts";
-import { execve, getpid } from "../../ffi/syscalls/process.ts";
+import { execve, getpid, getrlimit, prlimit64 } from "../../ffi/syscalls/process.ts";
 import { openFds, thread, within, withStub } from "../ffi_world.ts";
 
 /** The whole of a file as the stub sees it. */
@@ -139,6 +139,26 @@ Deno.test("Stub.give() and take() move descriptors when they are asked to", asyn
     assertEquals(new TextDecoder().decode(thread.call(read(mine, 100))), "taken");
     for (const fd of [mine, other]) thread.call(close(fd));
   });
+});
+
+Deno.test("Stub.give() and take() throw, and keep nothing, when the receiver has no room", async () => {
+  const before = openFds();
+  await withStub((stub) => {
+    stub.call(prlimit64(RLIMIT.RLIMIT_NOFILE, { soft: 8n, hard: 64n }));
+    const error = assertThrows(() => stub.give([0, 0, 0, 0, 0, 0, 0, 0]), SyscallError, "belay");
+    assertEquals([error.syscall, error.code], ["recvmsg", "EMFILE"]);
+  }, "belay-stub");
+  await withStub((stub) => {
+    const limit = thread.call(getrlimit(RLIMIT.RLIMIT_NOFILE));
+    const most = openFds().length + 3;
+    thread.call(prlimit64(RLIMIT.RLIMIT_NOFILE, { ...limit, soft: BigInt(most) }));
+    try {
+      assertThrows(() => stub.take(Array(100).fill(0)), SyscallError, "EMFILE");
+    } finally {
+      thread.call(prlimit64(RLIMIT.RLIMIT_NOFILE, limit));
+    }
+  });
+  assertEquals(openFds(), before);
 });
 
 Deno.test("Stub has default signals and an empty mask when it was started", async () => {

@@ -1,13 +1,19 @@
-import { attempt } from "../../../ffi/call.ts";
+import { attempt, tolerate } from "../../../ffi/call.ts";
 import type { Kernel } from "../../../ffi/kernel.ts";
 import type { Carriers, Remote } from "../../../ffi/remote.ts";
-import { CLONE } from "../../../ffi/abi/process_flags.ts";
+import { CLONE, RLIMIT } from "../../../ffi/abi/process_flags.ts";
+import { isSyscallError } from "../../../ffi/syscall_error.ts";
 import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { getNsid, parseNsid } from "../../../ffi/netlink/nsid.ts";
 import { close } from "../../../ffi/syscalls/file.ts";
 import { setns } from "../../../ffi/syscalls/namespace.ts";
+import { getrlimit, prlimit64 } from "../../../ffi/syscalls/process.ts";
+import { CommandError } from "../../cli/command_error.ts";
 import type { Netns } from "../discover/discover.ts";
 import { openNetns } from "../discover/open_netns.ts";
+
+/** Descriptors beside those of namespaces: standard ones, the conversation, a socket, what is passed at a time. */
+const SPARE = 16;
 
 /**
  * A stub that goes from namespace to namespace: it holds a descriptor of each that could be opened, so what is asked
@@ -19,9 +25,10 @@ export class Visits implements Disposable {
   /** How many namespaces could not be entered. */
   closed = 0;
 
-  constructor(carriers: Carriers, namespaces: Iterable<Netns>, own: number) {
+  constructor(carriers: Carriers, namespaces: readonly Netns[], own: number) {
     this.#stub = carriers.spawn("doctor");
     try {
+      makeRoom(this.#stub, namespaces.length);
       for (const netns of namespaces) this.#open(carriers.thread, netns, own);
     } catch (error) {
       this[Symbol.dispose]();
@@ -37,7 +44,7 @@ export class Visits implements Disposable {
       return;
     }
     try {
-      const [there = -1] = this.#stub.give([opened.fd]);
+      const there = this.#give(opened.fd);
       const entered = this.#stub.call(attempt(setns(there, CLONE.CLONE_NEWNET)));
       if (!(entered instanceof Error)) this.#there.set(netns.inode, there);
       // It can be held, but not entered without CAP_SYS_ADMIN over it; as it is for whoever is not root.
@@ -48,6 +55,16 @@ export class Visits implements Disposable {
       }
     } finally {
       thread.call(close(opened.fd));
+    }
+  }
+
+  #give(fd: number): number {
+    try {
+      return this.#stub.give([fd])[0] ?? -1;
+    } catch (cause) {
+      if (!isSyscallError(cause, "EMFILE")) throw cause;
+      const problem = "there are more network namespaces than belay may have open (ulimit -n)";
+      throw new CommandError(problem, { cause });
     }
   }
 
@@ -77,4 +94,14 @@ export class Visits implements Disposable {
     this.#stub.pidfd.reap();
     this.#stub.pidfd[Symbol.dispose]();
   }
+}
+
+/** Lets the stub have that many descriptors, and some; its own limit alone is raised. */
+function makeRoom(stub: Remote, count: number): void {
+  const needed = BigInt(count + SPARE);
+  const { soft, hard } = stub.call(getrlimit(RLIMIT.RLIMIT_NOFILE));
+  if (soft >= needed) return;
+  const more = { soft: needed, hard: hard > needed ? hard : needed };
+  // Who may not raise it may not enter most of them either; if they are still too many, that is told then.
+  stub.call(tolerate(prlimit64(RLIMIT.RLIMIT_NOFILE, more), ["EPERM"], "without CAP_SYS_RESOURCE"));
 }
