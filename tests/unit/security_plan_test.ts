@@ -201,7 +201,8 @@ Deno.test("execFiltered() installs the filter just before execve, and sends the 
     recorder.calls.length = 0;
     execFiltered(recorder.thread, stub, calls, { ...listening, filter: answering(action) });
     assertEquals(recorder.calls.map(({ process, name }) => `${process}: ${name}`), [
-      ...["belay: socket", "belay: setsockopt", "belay: connect", "init: openat", "init: close"],
+      ...["belay: socket", "belay: openat", "belay: setsockopt", "belay: connect", "belay: close"],
+      ...["init: openat", "init: close"],
       ...["init: seccomp", "init: sendmsg", "belay: sendmsg", "belay: close", "belay: close"],
       ...action === SECCOMP_RET.ALLOW ? ["init: close"] : [],
       "init: execve",
