@@ -4,7 +4,7 @@ import { noProgram, type Obstacle } from "../skip.ts";
 import { GID, OtherUser, SETPRIV, UID } from "./other_user.ts";
 import { errorIn } from "./contained.ts";
 import { noLibseccomp, only } from "./seccomp_world.ts";
-import { e2e, until, type World } from "./world.ts";
+import { belayPath, e2e, until, type World } from "./world.ts";
 
 /** Some machines let nobody but root make user namespaces. */
 function noNamespaces(): Obstacle {
@@ -123,6 +123,43 @@ rootless(
     assertEquals(inside.length, 2);
     for (const [i, name] of inside.entries()) assert(name !== own[i], name);
   },
+);
+
+e2e(
+  "exec of a user namespace's root joins what is the container's, and leaves what is the host's",
+  async (world) => {
+    const bundle = await world.bundle({
+      args: ["sleep", "1000"],
+      config(spec) {
+        const isNot = (type: string) => (each: { type: string }) => each.type !== type;
+        // The host's network, and no sysfs, which only its owner may mount.
+        spec.linux.namespaces = spec.linux.namespaces.filter(isNot("network"));
+        spec.mounts = spec.mounts.filter(isNot("sysfs")).filter(isNot("cgroup"));
+        spec.mounts.find((each: { type: string }) => each.type === "devpts").options = [
+          "newinstance",
+        ];
+        delete spec.linux.resources;
+      },
+    });
+    const id = world.id();
+    const { code, stdout, stderr } = await world.start([
+      ...["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"],
+      `belay() { "$BELAY" --root "$ROOT" "$@"; }
+       belay run --detach --bundle "$1" "$2" </dev/null >/dev/null
+       links() { for n in net uts pid mnt; do readlink /proc/self/ns/$n; done; }
+       links; belay exec "$2" sh -c 'for n in net uts pid mnt; do readlink /proc/self/ns/$n; done'
+       belay exec "$2" sh -c 'for n in net uts pid mnt; do readlink /proc/1/ns/$n; done'
+       belay delete --force "$2"`,
+      ...["sh", bundle, id],
+    ], { env: { BELAY: belayPath, ROOT: world.root } }).ended;
+    assertEquals([code, stderr], [0, ""]);
+    const [net, uts, pid, mnt, ...others] = stdout.trim().split("\n");
+    const [added, first] = [others.slice(0, 4), others.slice(4)];
+    assertEquals(added, first, "as the container's first process");
+    assertEquals(added[0], net, "the host's network");
+    assertEquals([uts, pid, mnt].some((own) => added.includes(own ?? "")), false);
+  },
+  noProgram("unshare", "util-linux"),
 );
 
 rootless("what a plain user may not have is refused by name", async (user, world) => {
