@@ -64,6 +64,12 @@ const UNSET = [
 const NOWHERE = "/proc/0";
 
 /**
+ * Where Deno starts when the working directory was deleted: in such a one it does not start at all. Nothing can be made
+ * there, and no name that anybody would give is found.
+ */
+const NO_DIRECTORY = "/proc/self/fdinfo";
+
+/**
  * A command of belay lives for some 30 ms: it ends before young objects are worth collecting, and before code is worth
  * optimizing. Without them 5-8 ms of processor time and 3 MiB less.
  */
@@ -143,6 +149,8 @@ function shellHead(
     "# Made by belay's scripts/build.ts: see scripts/launcher.ts there.",
     `[ -x ${quote(path)} ] || { echo ${quote(gone)} >&2; exit 1; }`,
     `unset BELAY_CACHED ${UNSET.join(" ")}`,
+    // The shell has a PWD that leads to another directory, or to none, only when getcwd(3) did not tell it a better one.
+    `[ . -ef "\${PWD-}" ] || cd ${NO_DIRECTORY}`,
     // A guess: what looks like the command may be a flag's value. Then the program begins again, with the right one.
     ...guess(commands),
     `export BELAY_COMMAND="$c" BELAY_LAUNCHER="$0" BELAY_HOME="\${HOME-}" HOME=${NOWHERE} ` +

@@ -45,6 +45,31 @@ Deno.test("belay passes its arguments on untouched", async () => {
 
 testUnless(
   compiled,
+  "the launcher works in a directory that was deleted; what is relative to it is not there",
+  async () => {
+    await inTempDir(async (directory) => {
+      const gone = async (...args: string[]) => {
+        const script = 'mkdir "$1" && cd "$1" && rmdir "$1" && shift && exec "$@"';
+        return await run(["sh", "-c", script, "sh", `${directory}/gone`, belayPath, ...args]);
+      };
+      assertEquals((await gone("--version")).stdout, (await belay(["--version"])).stdout);
+      assertEquals((await gone("--root", directory, "list", "-q")).code, 0);
+      assertEquals((await gone("spec", "--bundle", directory)).code, 0);
+      for (
+        const args of [["spec"], ["--root", directory, "run", "x"], ["--root", "r", "create", "x"]]
+      ) {
+        const { code, stderr } = await gone(...args);
+        assertEquals(code, 1);
+        assertStringIncludes(stderr, "config.json");
+        assertStringIncludes(stderr, "No such file or directory");
+      }
+      assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name), ["config.json"]);
+    });
+  },
+);
+
+testUnless(
+  compiled,
   "the launcher ignores what is in the working directory and in HOME",
   async () => {
     await inTempDir(async (directory) => {
