@@ -186,7 +186,7 @@ export class Stub implements Remote {
     const message = new DescriptorMessage(fds.length);
     const received = message.receive(this.served);
     const send = () => {
-      this.kernel.call(new DescriptorMessage(fds).send(this.#fd()));
+      this.#orGone(() => this.kernel.call(new DescriptorMessage(fds).send(this.#fd())));
     };
     const watching = observer();
     if (watching === undefined) this.#plainly([received], send);
@@ -292,8 +292,14 @@ export class Stub implements Remote {
       buffer.write(calls, Deno.build.arch); // the mapping's own request went through the same buffer
     }
     bufferAddress ??= addressOf(buffer.arena.buffer);
+    const address = bufferAddress;
+    this.#orGone(() => unobserved(() => this.kernel.call(sendto(this.#fd(), address, length))));
+  }
+
+  /** Sends something to the stub. @throws StubGone when nobody is there. */
+  #orGone(send: () => void): void {
     try {
-      unobserved(() => this.kernel.call(sendto(this.#fd(), bufferAddress ?? 0n, length)));
+      send();
     } catch (error) {
       if (isSyscallError(error, "EPIPE", "ECONNRESET")) throw this.#gone({ cause: error });
       throw error;

@@ -1,5 +1,6 @@
 // Stubs that are stopped, killed, left asleep and woken, and what is left of them.
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { Host } from "../../ffi/host.ts";
 import type { Pidfd } from "../../ffi/pidfd.ts";
 import { StubGone } from "../../ffi/stub.ts";
 import { SIGNAL } from "../../ffi/abi/signals.ts";
@@ -148,4 +149,23 @@ Deno.test("Host.spawn() leaves neither descriptors nor zombies when 100 stubs ca
   assertEquals(openFds(), before);
   const children = Deno.readTextFileSync("/proc/self/task/" + thread.call(getpid()) + "/children");
   assertEquals(children.trim(), "");
+});
+
+Deno.test("Stub.give() throws StubGone when the stub is killed before the descriptors are sent", () => {
+  const victims: Pidfd[] = [];
+  const carriers = new Host("/tmp", {
+    call(made) {
+      const victim = made.name === "sendmsg" ? victims.pop() : undefined;
+      victim?.signal(SIGNAL.SIGKILL);
+      victim?.waitSync();
+      return thread.call(made);
+    },
+    batch: (calls) => thread.batch(calls),
+  });
+  const stub = carriers.spawn("test");
+  victims.push(stub.pidfd);
+  assertThrows(() => stub.give([0]), StubGone, "was killed");
+  stub[Symbol.dispose]();
+  assertEquals(stub.pidfd.reap().signal, 9);
+  stub.pidfd[Symbol.dispose]();
 });
