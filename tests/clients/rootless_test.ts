@@ -36,7 +36,7 @@ const own: readonly Check<Cli>[] = [
     run: (cli) =>
       cli.beside(
         ["-t"],
-        ["sh", "-c", "test -t 0 && test -t 2 && tty; sleep 1000"],
+        ["sh", "-c", `test -t 0 && test -t 2 && tty; ${SLEEPER[2]}`],
         async (name) => {
           await cli.waitForLog(name, "/dev/pts/0");
           const script = "test -t 0 && test -t 2 && tty >/tmp/tty; exit 6";
@@ -98,7 +98,7 @@ const own: readonly Check<Cli>[] = [
     run: (cli) =>
       cli.beside(
         ["--network", "slirp4netns", "--publish", "127.0.0.1:8080:80"],
-        ["sh", "-c", "echo served >/tmp/index.html; exec httpd -f -p 80 -h /tmp"],
+        ["sh", "-c", `echo served >/tmp/index.html; httpd -p 80 -h /tmp; ${SLEEPER[2]}`],
         async (name) => {
           assertMatch(await cli.ok("exec", name, "ip", "-4", "addr", "show", "tap0"), /10\.0\.2\./);
           const get = ["busybox", "wget", "-qO-", "http://127.0.0.1:8080/"];
@@ -125,6 +125,9 @@ const own: readonly Check<Cli>[] = [
   {
     name: "4 at once; and when they are removed nothing is left, in the user's namespaces neither",
     async run(cli) {
+      // podman's own cleanup of containers before these may still be on its way; its keeper of namespaces stays.
+      const alone = () => cli.stage.processes().every(({ name }) => name === "catatonit");
+      await until("nobody else is there", alone);
       const before = [cli.stage.census(), await below(cli)];
       const names = Array.from({ length: 4 }, () => cli.name());
       try {
@@ -138,7 +141,6 @@ const own: readonly Check<Cli>[] = [
       } finally {
         await cli.ok("rm", "-f", ...names);
       }
-      // podman's own cleanup of a container that was removed may still be on its way.
       const same = async () =>
         JSON.stringify([cli.stage.census(), await below(cli)]) === JSON.stringify(before);
       await until("everything is as it was", same).catch(async () =>

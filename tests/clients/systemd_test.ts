@@ -1,6 +1,6 @@
 // --systemd-cgroup as docker, podman and containerd pass it, with a real systemd, belay beside runc.
 import { assertEquals } from "@std/assert";
-import { inSystemd, NO_SYSTEMD, V1 } from "../e2e/systemd_container.ts";
+import { inSystemd, NO_SYSTEMD, USER_ID, V1 } from "../e2e/systemd_container.ts";
 import { e2e } from "../e2e/world.ts";
 import { noFile, noProgram, type Obstacle } from "../skip.ts";
 import { RUNC } from "./checks.ts";
@@ -20,7 +20,9 @@ here() {
   say $1 inside $(cut -d: -f3 /proc/$PID/cgroup | sort | uniq -c)
 }
 limited() { say $1 limits $(show MemoryLimit CPUQuotaPerSecUSec TasksMax) $(of); }
-gone() { eventually [ -z "$(find /sys/fs/cgroup -name $UNIT)" ]; say $1 gone $(show LoadState) $(find /sys/fs/cgroup -name "*$ID*"); }
+units() { systemctl list-units --all --no-legend "$UNIT"; }
+vanished() { [ -z "$(units)$(find /sys/fs/cgroup -name "$UNIT")" ]; }
+gone() { eventually vanished; say $1 gone $(show LoadState) $(find /sys/fs/cgroup -name "*$ID*"); }
 exited() { say $1 exit code $2; }
 GREP='grep -c scope /proc/self/cgroup; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max'
 FILES="tar -C /rootfs -c ."
@@ -47,7 +49,7 @@ for R in stock under-test; do
   say $R oom $($D run --rm --runtime $R --network none --memory 24m --memory-swap 24m bb:local dd if=/dev/zero of=/dev/null bs=200M count=1 >/dev/null 2>&1; echo $?)
 done
 ID=none UNIT='docker-*.scope'
-say left $(systemctl list-units --all --no-legend $UNIT) $(find /sys/fs/cgroup -name $UNIT)
+eventually vanished; say left $(units)
 kill $!; wait $!
 `;
 
@@ -64,8 +66,7 @@ for R in ${RUNC.path} $BELAY; do
   $P rm $ID >/dev/null; gone $N
 done
 ID=none UNIT='libpod-*.scope'
-eventually [ -z "$(systemctl list-units --all --no-legend "$UNIT")" ]
-say left $(systemctl list-units --all --no-legend $UNIT) $(find /sys/fs/cgroup -name $UNIT)
+eventually vanished; say left $(units)
 `;
 
 const CONTAINERD = `
@@ -95,6 +96,48 @@ done
 kill $!; wait $!
 `;
 
+/**
+ * podman of the user who has a systemd of its own, on cgroup2: pause works, and a container has a cgroup. This machine's
+ * controllers belong to cgroup v1, so there are no limits, and podman's own one is taken away.
+ */
+const ROOTLESS = `
+for file in subuid subgid; do echo tester:300000:65536 >>/etc/$file; done
+mkdir /storage; mount -t tmpfs -o mode=777 none /storage; mount --make-rshared /
+cat >/home/tester/containers.conf <<'END'
+[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
+pids_limit = 0
+[engine]
+cgroup_manager = "systemd"
+events_logger = "file"
+END
+U="setpriv --reuid=${USER_ID} --regid=${USER_ID} --init-groups --inh-caps=-all env -i -C /home/tester PATH=$PATH HOME=/home/tester USER=tester
+  XDG_RUNTIME_DIR=/run/user/${USER_ID} CONTAINERS_CONF=/home/tester/containers.conf"
+C="$U systemctl --user"
+eventually $C is-active dbus.socket
+show() { for p in "$@"; do $C show --value -p $p $UNIT; done; }
+units() { $C list-units --all --no-legend "$UNIT"; }
+P="$U podman --root /storage/podman --storage-driver overlay"
+$FILES | $P import --quiet - bb:local >/dev/null
+for R in ${RUNC.path} $BELAY; do
+  N=$(basename $R); P="$P --runtime $R"
+  ID=$($P run --detach --network none bb:local sleep 1000)
+  UNIT=libpod-$ID.scope PID=$($P inspect --format '{{.State.Pid}}' $ID)
+  say $N of $(show Description | cut -d' ' -f1)
+  say $N $(show ActiveState ControlGroup Slice Delegate)
+  say $N inside $(tail -n 1 /proc/$PID/cgroup) $(stat -c %u /sys/fs/cgroup$(show ControlGroup))
+  say $N exec $($P exec $ID id -u)
+  $P pause $ID >/dev/null 2>&1; say $N paused $(grep frozen /sys/fs/cgroup$(show ControlGroup)/cgroup.events)
+  $P unpause $ID >/dev/null 2>&1; say $N resumed $(grep frozen /sys/fs/cgroup$(show ControlGroup)/cgroup.events)
+  $P kill $ID >/dev/null; exited $N $($P wait $ID)
+  $P rm $ID >/dev/null; gone $N
+  $P pause $($P run --detach --network none --name last bb:local sleep 1000) >/dev/null 2>&1
+  $P rm --force --time 0 last >/dev/null; say $N removed $?
+done
+ID=none UNIT='libpod-*.scope'
+eventually vanished; say left $(units) $(ls /run/user/${USER_ID}/belay /run/user/${USER_ID}/runc | grep -v :)
+`;
+
 /** What is to be said of a runtime. */
 function life(name: string, unit: string, slice: string, rest: string): string {
   const path = `/${slice}/${unit}`;
@@ -107,15 +150,23 @@ ${rest}
 gone not-found`.trim().split("\n").map((line) => `${name} ${line}`).join("\n");
 }
 
-function client(name: string, script: string, expected: string, obstacles: readonly Obstacle[]) {
-  e2e(`--systemd-cgroup under ${name}: scopes with limits, as with runc`, async (world) => {
-    const output = await inSystemd(world, "v1", `${WORDS}${script}\nsay end\n`);
+function client(
+  name: string,
+  mode: "v1" | "v2",
+  script: string,
+  expected: string,
+  obstacles: readonly Obstacle[],
+) {
+  e2e(`--systemd-cgroup under ${name}: scopes, as with runc`, async (world) => {
+    const output = await inSystemd(world, mode, `${WORDS}${script}\nsay end\n`);
     const found = output.split("\n").filter((line) => line.startsWith("RESULT "))
       .map((line) => line.slice("RESULT ".length).trimEnd());
     assertEquals(found, [...expected.trim().split("\n"), "end"], output);
   }, [
     ...[...NO_SYSTEMD, noFile(RUNC.path), ...obstacles],
-    ...[...V1, "systemd"].map((name) => noFile(`/sys/fs/cgroup/${name}/tasks`)),
+    ...(mode === "v2" ? [] : [...V1, "systemd"]).map((name) =>
+      noFile(`/sys/fs/cgroup/${name}/tasks`)
+    ),
   ]);
 }
 
@@ -132,6 +183,7 @@ exit code 137`,
   ) + `\n${runtime} oom 137`;
 client(
   "docker",
+  "v1",
   DOCKER,
   `docker systemd\n${DOCKERS("stock")}\n${DOCKERS("under-test")}\nleft`,
   dockerObstacles(),
@@ -144,7 +196,7 @@ const PODMANS = (runtime: string) =>
     "machine.slice",
     "limits 67108864 500ms 20 67108864 50000 20\nexec 10 67108864 20\nexit code 137",
   );
-client("podman", PODMAN, `${PODMANS("runc")}\n${PODMANS("belay")}\nleft`, [
+client("podman", "v1", PODMAN, `${PODMANS("runc")}\n${PODMANS("belay")}\nleft`, [
   ...[noProgram("podman"), noProgram("conmon")],
 ]);
 
@@ -155,6 +207,26 @@ const CTRS = (runtime: string) =>
     "system.slice",
     "limits 67108864 500ms\nexec 10",
   );
-client("containerd", CONTAINERD, `${CTRS("runc")}\n${CTRS("belay")}`, [
+client("containerd", "v1", CONTAINERD, `${CTRS("runc")}\n${CTRS("belay")}`, [
   ...[noProgram("containerd"), noProgram("ctr", "containerd")],
 ]);
+
+const USERS =
+  `/user.slice/user-${USER_ID}.slice/user@${USER_ID}.service/user.slice/libpod-ID.scope`;
+const ROOTLESS_LIFE = (runtime: string, who: string) =>
+  `of ${who}
+active ${USERS} user.slice yes
+inside 0::${USERS} ${USER_ID}
+exec 0
+paused frozen 1
+resumed frozen 0
+exit code 137
+gone not-found
+removed 0`.split("\n").map((line) => `${runtime} ${line}`).join("\n");
+client(
+  "podman of an ordinary user",
+  "v2",
+  ROOTLESS,
+  `${ROOTLESS_LIFE("runc", "libcontainer")}\n${ROOTLESS_LIFE("belay", "belay")}\nleft`,
+  [noProgram("podman"), noProgram("conmon"), noProgram("newuidmap", "uidmap")],
+);
