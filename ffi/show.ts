@@ -26,9 +26,9 @@ export function showFlags(value: number | bigint, table: FlagTable): string {
   return names.length > 0 ? names.join("|") : "0";
 }
 
-/** An argument of named bits. */
-export function flags(value: number | bigint, table: FlagTable): Shown {
-  return new Shown(value, () => showFlags(value, table));
+/** An argument of named bits. Of a large table, what makes it: it is made when somebody looks. */
+export function flags(value: number | bigint, table: FlagTable | (() => FlagTable)): Shown {
+  return new Shown(value, () => showFlags(value, typeof table === "function" ? table() : table));
 }
 
 /** An argument that has a name of its own: a command, an option, a signal. */

@@ -4,17 +4,55 @@
  * @module
  */
 import { type Call, call, effect, type Fd, Struct } from "../call.ts";
-import { flags, named, showFlags } from "../show.ts";
+import { flags, type FlagTable, named, showFlags } from "../show.ts";
 import { AT, O } from "../abi/file_flags.ts";
 import * as MOUNT from "../abi/mount_flags.ts";
 
-/** The MS_* bits by name, for people. */
-const MS = Object.fromEntries(
-  Object.entries(MOUNT).filter(([name]) => name.startsWith("MS_")),
-) as Record<string, number>;
-const MOUNT_ATTR = Object.fromEntries(
-  Object.entries(MOUNT).filter(([name]) => name.startsWith("MOUNT_ATTR_") && !name.includes("__")),
-) as Record<string, number>;
+/** The MS_* bits by name, for people: made when somebody looks at a call. */
+function mountFlagNames(): FlagTable {
+  return {
+    MS_BIND: MOUNT.MS_BIND,
+    MS_DIRSYNC: MOUNT.MS_DIRSYNC,
+    MS_I_VERSION: MOUNT.MS_I_VERSION,
+    MS_LAZYTIME: MOUNT.MS_LAZYTIME,
+
+    MS_MANDLOCK: MOUNT.MS_MANDLOCK,
+    MS_MOVE: MOUNT.MS_MOVE,
+    MS_NOATIME: MOUNT.MS_NOATIME,
+    MS_NODEV: MOUNT.MS_NODEV,
+    MS_NODIRATIME: MOUNT.MS_NODIRATIME,
+    MS_NOEXEC: MOUNT.MS_NOEXEC,
+    MS_NOSUID: MOUNT.MS_NOSUID,
+    MS_NOSYMFOLLOW: MOUNT.MS_NOSYMFOLLOW,
+    MS_PRIVATE: MOUNT.MS_PRIVATE,
+    MS_RDONLY: MOUNT.MS_RDONLY,
+    MS_REC: MOUNT.MS_REC,
+    MS_RELATIME: MOUNT.MS_RELATIME,
+    MS_REMOUNT: MOUNT.MS_REMOUNT,
+    MS_SHARED: MOUNT.MS_SHARED,
+    MS_SILENT: MOUNT.MS_SILENT,
+    MS_SLAVE: MOUNT.MS_SLAVE,
+    MS_STRICTATIME: MOUNT.MS_STRICTATIME,
+    MS_SYNCHRONOUS: MOUNT.MS_SYNCHRONOUS,
+    MS_UNBINDABLE: MOUNT.MS_UNBINDABLE,
+  };
+}
+
+/** The MOUNT_ATTR_* by name, but for the mask. */
+function attributeNames(): FlagTable {
+  return {
+    MOUNT_ATTR_IDMAP: MOUNT.MOUNT_ATTR_IDMAP,
+    MOUNT_ATTR_NOATIME: MOUNT.MOUNT_ATTR_NOATIME,
+    MOUNT_ATTR_NODEV: MOUNT.MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NODIRATIME: MOUNT.MOUNT_ATTR_NODIRATIME,
+    MOUNT_ATTR_NOEXEC: MOUNT.MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID: MOUNT.MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_NOSYMFOLLOW: MOUNT.MOUNT_ATTR_NOSYMFOLLOW,
+    MOUNT_ATTR_RDONLY: MOUNT.MOUNT_ATTR_RDONLY,
+    MOUNT_ATTR_RELATIME: MOUNT.MOUNT_ATTR_RELATIME,
+    MOUNT_ATTR_STRICTATIME: MOUNT.MOUNT_ATTR_STRICTATIME,
+  };
+}
 
 /** umount2(2) flag: detach now, clean up when nothing uses it any more. */
 export const MNT_DETACH = 2;
@@ -44,7 +82,7 @@ export function mount(
   mountFlags: number,
   data: string | 0 = 0,
 ): Call<void> {
-  return effect("mount", source, target, type, flags(mountFlags, MS), data);
+  return effect("mount", source, target, type, flags(mountFlags, mountFlagNames), data);
 }
 
 /** umount2(2). EINVAL: not a mount point. */
@@ -83,9 +121,11 @@ export interface MountAttr {
 /** mount_setattr(2), kernel 5.12, on the mount of a descriptor; `recursive` on all mounts below it, too. */
 export function mount_setattr(fd: Fd, attr: MountAttr, recursive: boolean): Call<void> {
   const { set = 0, clear = 0, propagation = 0 } = attr;
-  const text = () =>
-    `{set ${showFlags(set, MOUNT_ATTR)}, clear ${showFlags(clear, MOUNT_ATTR)}, ` +
-    `${showFlags(propagation, MS)}}`;
+  const text = () => {
+    const names = attributeNames();
+    return `{set ${showFlags(set, names)}, clear ${showFlags(clear, names)}, ` +
+      `${showFlags(propagation, mountFlagNames())}}`;
+  };
   const struct = new Struct(32, [[0, 8, set], [8, 8, clear], [16, 8, propagation]], false, text);
   const atFlags = AT.AT_EMPTY_PATH | (recursive ? AT.AT_RECURSIVE : 0);
   return effect("mount_setattr", fd, "", flags(atFlags, AT), struct, 32);
@@ -109,7 +149,12 @@ export function fsconfig(
 
 /** fsmount(2): a detached mount of the configured file system, with MOUNT_ATTR_* set. */
 export function fsmount(fd: Fd, attributes: number): Call<number> {
-  return call("fsmount", fd, flags(1, { FSMOUNT_CLOEXEC: 1 }), flags(attributes, MOUNT_ATTR));
+  return call(
+    "fsmount",
+    fd,
+    flags(1, { FSMOUNT_CLOEXEC: 1 }),
+    flags(attributes, attributeNames),
+  );
 }
 
 /** pivot_root(2). `pivot_root(".", ".")` stacks the old root on the new one, where umount2 takes it off. */

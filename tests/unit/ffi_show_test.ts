@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { showCall, showFlags } from "../../ffi/show.ts";
+import * as MOUNT from "../../ffi/abi/mount_flags.ts";
 import { isSyscallError, SyscallError } from "../../ffi/syscall_error.ts";
 import {
   close,
@@ -56,6 +57,22 @@ Deno.test("showCall() reads like the kernel's documentation when calls have flag
     [new DescriptorMessage([7, 8]).send(3), "sendmsg(3, SCM_RIGHTS [7, 8], MSG_NOSIGNAL)"],
   ];
   for (const [made, text] of cases) assertEquals(showCall(made), text);
+});
+
+Deno.test("showCall() knows every flag of mount(2) and attribute of mount_setattr(2) when it is given", () => {
+  let flags = 0;
+  for (const [name, value] of Object.entries(MOUNT)) {
+    if (typeof value !== "number" || value === 0 || name.includes("__")) continue;
+    flags++;
+    const [made, text] = name.startsWith("MS_")
+      ? [mount("a", "b", "c", value), `mount("a", "b", "c", ${name}, 0)`]
+      : [
+        mount_setattr(5, { set: value }, false),
+        `mount_setattr(5, "", AT_EMPTY_PATH, {set ${name}, clear 0, 0}, 32)`,
+      ];
+    assertEquals(showCall(made), text);
+  }
+  assert(flags > 30);
 });
 
 Deno.test("showCall() names an earlier call's result when it is an argument", () => {
