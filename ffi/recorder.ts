@@ -176,6 +176,10 @@ class RecordingRemote extends RecordingKernel implements Remote {
     this.batch([...(sent.closes ? sent.fds.map((fd) => close(fd)) : []), ...calls.slice(-1)]);
   }
 
+  atEnd(calls: readonly Call<unknown>[]): void {
+    this.batch(calls);
+  }
+
   leaveIn(accept: Call<number>): void {
     this.call(accept);
   }

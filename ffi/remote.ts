@@ -18,6 +18,11 @@ export interface Remote extends Kernel, Disposable {
   give(fds: readonly number[]): number[];
   /** Takes copies of descriptors of the stub; their numbers here. */
   take(fds: readonly number[]): number[];
+  /**
+   * What the stub is to do when this process has ended, by whatever hand, or lets it go; then it ends. It serves
+   * nothing else from here on, and nobody hears what became of the calls.
+   */
+  atEnd(calls: readonly Call<unknown>[]): void;
   /** Moves the stub's end of the conversation to a descriptor that is not below `least`. */
   moveAbove(least: number): void;
   /**

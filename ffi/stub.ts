@@ -6,16 +6,23 @@ import { RequestBuffer, resolved } from "./request.ts";
 import { NEXT_ADOPT, STUB_OVERFLOW_ADDRESS } from "./stub/protocol.ts";
 import { type Observer, observer, unobserved } from "./observer.ts";
 import { addressOf } from "./libc.ts";
-import { DescriptorMessage, peek, recvfrom, sendto, SOCK, socketpair } from "./syscalls/socket.ts";
+import {
+  allReceived,
+  DescriptorMessage,
+  peek,
+  recvfrom,
+  sendto,
+  SOCK,
+  socketpair,
+} from "./syscalls/socket.ts";
 import { close, fcntl, memfd_create, write } from "./syscalls/file.ts";
 import { clone3, type CloneArgs } from "./syscalls/process.ts";
 import { clock_gettime, mmap, nanoseconds } from "./syscalls/memory.ts";
 import { POLL, ppoll } from "./syscalls/event.ts";
-import { ERRNO } from "./abi/errno.ts";
 import { F, MFD } from "./abi/file_flags.ts";
 import { CLONE } from "./abi/process_flags.ts";
 import { SIGNAL } from "./abi/signals.ts";
-import { isSyscallError, SyscallError } from "./syscall_error.ts";
+import { isSyscallError } from "./syscall_error.ts";
 
 /** The stub has ended where an answer was expected: something killed it. */
 export class StubGone extends Error {
@@ -53,10 +60,15 @@ export class Stub implements Remote {
   /** @inheritdoc */
   batch<const T extends readonly Call<unknown>[]>(calls: T): Results<T> {
     if (calls.length === 0) return [] as Results<T>; // the stub's loop runs at least once
+    return this.#made(calls) as Results<T>;
+  }
+
+  /** The results of a batch that something may have to follow on the socket. */
+  #made(calls: readonly Call<unknown>[], followUp?: () => void): unknown[] {
     const watching = observer();
-    if (watching !== undefined) return this.#observed(calls, watching) as Results<T>;
-    this.#plainly(calls);
-    return this.#settle(calls) as Results<T>;
+    if (watching !== undefined) return this.#observed(calls, watching, followUp);
+    this.#plainly(calls, followUp);
+    return this.#settle(calls);
   }
 
   /** @inheritdoc */
@@ -98,10 +110,20 @@ export class Stub implements Remote {
   /** @inheritdoc */
   leaveIn(accept: Call<number>): void {
     accept.next = NEXT_ADOPT;
-    const watching = observer();
-    if (watching !== undefined) this.#observedLast([accept], watching, () => this.#send([accept]));
-    else this.#send([accept]);
+    this.#unanswered([accept]);
     this[Symbol.dispose]();
+  }
+
+  /** @inheritdoc */
+  atEnd(calls: readonly Call<unknown>[]): void {
+    // At the end of the conversation there is nothing to be read, and it returns.
+    this.#unanswered([peek(this.served), ...calls]);
+  }
+
+  #unanswered(calls: readonly Call<unknown>[]): void {
+    const watching = observer();
+    if (watching === undefined) this.#send(calls);
+    else this.#observedLast(calls, watching, () => this.#send(calls));
   }
 
   /**
@@ -188,29 +210,15 @@ export class Stub implements Remote {
     const send = () => {
       this.#orGone(() => this.kernel.call(new DescriptorMessage(fds).send(this.#fd())));
     };
-    const watching = observer();
-    if (watching === undefined) this.#plainly([received], send);
-    const [there] = watching === undefined
-      ? this.#settle([received])
-      : this.#observed([received], watching, send);
-    return this.#all(fds.length, there as number[]);
-  }
-
-  /** The kernel leaves out what its receiver has no room for, and says nothing (unix(7), MSG_CTRUNC). */
-  #all(count: number, received: number[], receiver = this.name): number[] {
-    if (received.length === count) return received;
-    throw new SyscallError(
-      "recvmsg",
-      ERRNO.EMFILE,
-      `recvmsg of ${count} descriptors by ${receiver}`,
-    );
+    const [there] = this.#made([received], send);
+    return allReceived(fds.length, there as number[], this.name);
   }
 
   /** @inheritdoc */
   take(fds: readonly number[]): number[] {
     const sent = new DescriptorMessage(fds).send(this.served);
     const { fds: taken } = this.#batchThatSends(fds.length, [sent]);
-    return this.#orClose(taken, () => this.#all(fds.length, taken, "belay"));
+    return this.#orClose(taken, () => allReceived(fds.length, taken, "belay"));
   }
 
   /** @inheritdoc */
@@ -244,16 +252,8 @@ export class Stub implements Remote {
       this.#receiveDescriptors(count, fds);
       this.#awaitMessage();
     };
-    const watching = observer();
-    if (watching !== undefined) {
-      const observed = () => this.#observed(calls, watching, receive);
-      return { results: this.#orClose(fds, observed) as Results<T>, fds };
-    }
-    const settled = () => {
-      this.#plainly(calls, receive);
-      return this.#settle(calls);
-    };
-    return { results: this.#orClose(fds, settled) as Results<T>, fds };
+    const results = this.#orClose(fds, () => this.#made(calls, receive));
+    return { results: results as Results<T>, fds };
   }
 
   /**

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { ERRNO } from "../abi/errno.ts";
+import { SyscallError } from "../syscall_error.ts";
 import {
   type Call,
   Call as SystemCall,
@@ -173,4 +175,14 @@ export class DescriptorMessage {
       },
     );
   }
+}
+
+/**
+ * Descriptors that were received, if they are all that were sent: the kernel leaves out what their receiver has no room
+ * for, and says nothing (unix(7), MSG_CTRUNC).
+ * @throws SyscallError EMFILE
+ */
+export function allReceived(count: number, received: number[], receiver: string): number[] {
+  if (received.length === count) return received;
+  throw new SyscallError("recvmsg", ERRNO.EMFILE, `recvmsg of ${count} descriptors by ${receiver}`);
 }

@@ -29,7 +29,7 @@ export const run: Run = async ({ globals, flags, args, log }) => {
   const container = findRunning(thread, dir, flags.bool("ignore-paused"));
   using _init = container.init;
   const process = await addedProcess(container.state.process, flags, argv, log);
-  using terminal = runTerminal(thread, { detach, socket: flags.string("console-socket") });
+  using terminal = runTerminal(carriers, { detach, socket: flags.string("console-socket") });
   terminal.check(process);
   const pidfdSocket = flags.string("pidfd-socket");
   let foreground: Foreground | undefined;

@@ -19,7 +19,7 @@ export const run: Run = async (invocation) => {
   const carriers = hostCarriers(globals);
   const { thread } = carriers;
   const detach = flags.bool("detach");
-  using terminal = runTerminal(thread, { detach, socket: flags.string("console-socket") });
+  using terminal = runTerminal(carriers, { detach, socket: flags.string("console-socket") });
   const created = await createContainer(carriers, createRequest(invocation, terminal), log);
   const { dir, init, state, exec } = created;
   using _dir = dir;

@@ -1,4 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
+import type { Carriers } from "../../ffi/remote.ts";
 import { attempt } from "../../ffi/call.ts";
 import type { Pidfd } from "../../ffi/pidfd.ts";
 import { cancelReadable, waitReadable } from "../../ffi/readiness.ts";
@@ -30,6 +31,7 @@ const CLOSED_PAUSE_MS = 100;
 export class Relay implements Foreground {
   /** Most commands in containers are short: for those no thread is started to wait with. */
   readonly patienceMs = 5;
+  private readonly kernel: Kernel;
   #signals: Disposable | undefined;
   #raw: RawTerminal | undefined;
   #pumps: Promise<void>[] = [];
@@ -42,7 +44,8 @@ export class Relay implements Foreground {
   #continue = () => {};
 
   /** @param master The container's terminal; owned from here on. */
-  constructor(private readonly kernel: Kernel, private readonly master: number) {
+  constructor(private readonly carriers: Carriers, private readonly master: number) {
+    const kernel = this.kernel = carriers.thread;
     // The other terminal, if there is one, already makes a carriage return of every line feed.
     const termios = kernel.call(getTermios(master)).slice();
     const view = new DataView(termios.buffer);
@@ -72,7 +75,7 @@ export class Relay implements Foreground {
   /** @inheritdoc */
   attach(): void {
     // Not before signals are handled: one that ended belay would leave the terminal raw.
-    this.#raw = rawTerminal(this.kernel, STDIN);
+    this.#raw = rawTerminal(this.carriers, STDIN);
     this.#followSize();
     this.#pumps = [this.#guard(this.#pumpInput()), this.#guard(this.#pumpOutput())];
   }

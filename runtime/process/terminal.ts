@@ -1,4 +1,5 @@
 import type { Kernel } from "../../ffi/kernel.ts";
+import type { Carriers } from "../../ffi/remote.ts";
 import type { Pidfd } from "../../ffi/pidfd.ts";
 import { close } from "../../ffi/syscalls/file.ts";
 import { CommandError } from "../cli/command_error.ts";
@@ -12,9 +13,10 @@ import { Relay } from "./relay.ts";
  * terminal that was made and that `foreground()` has not taken over.
  */
 export function runTerminal(
-  kernel: Kernel,
+  carriers: Carriers,
   { detach, socket }: { readonly detach: boolean; readonly socket: string | undefined },
 ): TerminalWay & Disposable & { foreground(): Foreground } {
+  const kernel = carriers.thread;
   if (detach) {
     const way = consoleSocketTerminal(kernel, socket);
     return { ...way, foreground: () => new Plain(kernel), [Symbol.dispose]() {} };
@@ -32,7 +34,7 @@ export function runTerminal(
     },
     foreground() {
       if (master === undefined) return new Plain(kernel);
-      const relay = new Relay(kernel, master);
+      const relay = new Relay(carriers, master);
       master = undefined;
       return relay;
     },

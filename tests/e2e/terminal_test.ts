@@ -273,3 +273,35 @@ onTerminal("the container's terminal is its own, on its own devpts", async (worl
   await terminal.wait(/^to-the-tty$/m);
   await leave(terminal);
 });
+
+onTerminal("belay's terminal is as it was when belay was killed", async (world, terminal) => {
+  const bundle = await world.bundle({
+    args: ["sh", "-c", "echo inside; exec sleep 1000"],
+    config: (spec) => spec.process.terminal = true,
+  });
+  // A shell without job control, as of a script: it sets no terminal itself.
+  const script = `${world.dir}/script`;
+  const isSet = "stty -a | grep -q ' icanon'";
+  Deno.writeTextFileSync(
+    script,
+    `sh -c 'echo $$ >"$ROOT.pid"; exec "$0" "$@"' "$B" --root "$ROOT" "$@"
+until ${isSet}; do :; done; echo restored; stty -a >"$ROOT.stty"`,
+  );
+  const before = await settings(world, terminal);
+  const run = async (...args: string[]) => {
+    await terminal.enter(`clear; B='${belayPath}' sh ${script} ${args.join(" ")}; echo over`);
+    await terminal.wait(/^inside$/m);
+    Deno.kill(Number(Deno.readTextFileSync(`${world.root}.pid`)), "SIGKILL");
+    await terminal.wait(/^restored\n(?:.*\n)*over$/m);
+    assertEquals(before.endsWith(Deno.readTextFileSync(`${world.root}.stty`)), true);
+  };
+  const id = world.id();
+  await run("run", "--bundle", bundle, id);
+  await world.ok(["delete", "--force", id]);
+
+  const other = world.id();
+  const idle = await world.bundle({ args: ["sleep", "1000"] });
+  await world.ok(["run", "--detach", "--bundle", idle, other]);
+  await run("exec", "--tty", other, "sh", "-c", '"echo inside; exec sleep 1000"');
+  await world.ok(["delete", "--force", other]);
+});
