@@ -213,7 +213,7 @@ export class World {
 
   /** After a failure: ends what is left, so that the next test has a clean machine. */
   async sweep(): Promise<void> {
-    for (const id of namesIn(this.root)) await this.belay(["delete", "--force", id]);
+    // First whoever hangs: it may have a container locked.
     for (const { pid } of descendants()) {
       try {
         Deno.kill(pid, "SIGKILL");
@@ -222,6 +222,7 @@ export class World {
       }
     }
     await Promise.allSettled(this.#started); // what went wrong there is not the failure to tell
+    for (const id of namesIn(this.root)) await this.belay(["delete", "--force", id]);
   }
 
   /** Removes the directory, but never what is mounted below it. */
