@@ -101,7 +101,10 @@ function makeRoom(stub: Remote, count: number): void {
   const needed = BigInt(count + SPARE);
   const { soft, hard } = stub.call(getrlimit(RLIMIT.RLIMIT_NOFILE));
   if (soft >= needed) return;
-  const more = { soft: needed, hard: hard > needed ? hard : needed };
-  // Who may not raise it may not enter most of them either; if they are still too many, that is told then.
+  const allowed = { soft: needed < hard ? needed : hard, hard };
+  stub.call(prlimit64(RLIMIT.RLIMIT_NOFILE, allowed));
+  if (hard >= needed) return;
+  // If they are too many for who may not raise it, that is told when there is no room for one.
+  const more = { soft: needed, hard: needed };
   stub.call(tolerate(prlimit64(RLIMIT.RLIMIT_NOFILE, more), ["EPERM"], "without CAP_SYS_RESOURCE"));
 }
