@@ -1,15 +1,16 @@
 // A terminal to run belay on: tmux, one server for each.
-import { MARK, until, type World } from "./world.ts";
+import { until, type World } from "./world.ts";
 
 let count = 0;
 
 /** A window of tmux with a plain shell in it, whose prompt is `$ `. */
 export class Terminal {
+  /** In the world's directory, and gone with it: tmux leaves its sockets behind. */
   readonly #socket: string;
   #closed = false;
 
   private constructor(private readonly world: World) {
-    this.#socket = `${MARK}-${++count}`;
+    this.#socket = `${world.dir}/tmux-${++count}`;
   }
 
   /** Opens one of 80 columns and 24 rows. @param env For the shell in it. */
@@ -83,7 +84,7 @@ export class Terminal {
   }
 
   async #tmux(...args: string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.world.start(["tmux", "-L", this.#socket, ...args])
+    const { code, stdout, stderr } = await this.world.start(["tmux", "-S", this.#socket, ...args])
       .ended;
     if (code !== 0) throw new Error(`tmux ${args.join(" ")}: ${stderr}`);
     return stdout;
