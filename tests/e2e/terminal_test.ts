@@ -289,7 +289,8 @@ until ${isSet}; do :; done; echo restored; stty -a >"$ROOT.stty"`,
   );
   const before = await settings(world, terminal);
   const run = async (...args: string[]) => {
-    await terminal.enter(`clear; B='${belayPath}' sh ${script} ${args.join(" ")}; echo over`);
+    await terminal.clear(); // of what the run before has printed
+    await terminal.enter(`B='${belayPath}' sh ${script} ${args.join(" ")}; echo over`);
     await terminal.wait(/^inside$/m);
     Deno.kill(Number(Deno.readTextFileSync(`${world.root}.pid`)), "SIGKILL");
     await terminal.wait(/^restored\n(?:.*\n)*over$/m);
