@@ -1,5 +1,6 @@
 // belay run on a terminal: a person's shell in a container.
 import { assertEquals } from "@std/assert";
+import { children, reap } from "../faults/housekeeping.ts";
 import { noProgram } from "../skip.ts";
 import { type AnySpec, belayPath, e2e, until, type World } from "./world.ts";
 import { commandLine, descendants, type Process } from "./census.ts";
@@ -305,4 +306,9 @@ until ${isSet}; do :; done; echo restored; stty -a >"$ROOT.stty"`,
   await world.ok(["run", "--detach", "--bundle", idle, other]);
   await run("exec", "--tty", other, "sh", "-c", '"echo inside; exec sleep 1000"');
   await world.ok(["delete", "--force", other]);
+  // The program whose belay was killed is this process's to reap, and the first process waits for that.
+  await until("both have ended", () => {
+    for (const pid of children()) reap(pid);
+    return descendants().every(({ name }) => name !== "sleep");
+  });
 });
