@@ -13,7 +13,13 @@ export const ctrConfinementChecks: readonly Check<Ctr>[] = [
     name: "a limit of memory, and an OOM kill that is told as an event",
     async run(ctr) {
       const events = ctr.start(["events"]);
-      assertEquals((await ctr.run(["--memory-limit", `${24 << 20}`], OOM)).code, 137);
+      const id = ctr.id();
+      const running = ctr.start(ctr.args(id, ["--rm", "--memory-limit", `${24 << 20}`], OOM));
+      const isRunning = async () =>
+        new RegExp(`^${id} .*RUNNING`, "m").test(await ctr.ok("task", "ls"));
+      await until("it runs", isRunning);
+      await ctr.ok("task", "exec", "--exec-id", "oom", id, "touch", "/oom");
+      assertEquals((await running.status).code, 137);
       await until("the event", () => events.output().includes("/tasks/oom"));
       await events.end();
     },

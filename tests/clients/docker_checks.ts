@@ -193,6 +193,7 @@ export const remapChecks: readonly Check<DockerCli>[] = [
     name: "an OOM kill is seen as one",
     run: (cli) =>
       cli.beside(["--memory", "24m", "--memory-swap", "24m"], OOM, async (name) => {
+        await cli.ok("exec", name, "touch", "/oom");
         assertEquals(await cli.ok("wait", name), "137");
         assertEquals(await cli.inspect(name, "{{.State.OOMKilled}}"), "true");
       }),
