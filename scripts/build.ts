@@ -14,6 +14,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { COMMANDS } from "../runtime/cli/command_table.ts";
 import { mainText, packLoad, piecesOf, placeIn, producerText } from "./executable.ts";
+import { isThere } from "./is_there.ts";
 import { COMPILED_V8_FLAGS, launcherText } from "./launcher.ts";
 import { type Chunks, type Program, takeApart } from "./program.ts";
 import { capture, mustRun, step } from "./step.ts";
@@ -193,11 +194,22 @@ async function compile(
   await mustRun([producer, "check", work]);
   await Deno.remove(producer);
   const load = packLoad(pieces, (name) => Deno.readFileSync(`${work}/${name}.code`));
-  // Once to see where the load will be, and once more with that number in it.
-  await make(mainText(pieces, load, 0), out);
-  const place = placeIn(await Deno.readFile(out));
-  await make(mainText(pieces, load, place), out);
-  await addLoad(out, load.bytes, place);
+  // Until it has its load it starts, and does nothing: nobody is to find it at its place.
+  const unfinished = `${out}.unfinished`;
+  try {
+    let place = 0;
+    // Once to see where the load will be, and once more with that number in it.
+    for (let round = 0; round < 2; round++) {
+      const failed = await make(mainText(pieces, load, place), unfinished);
+      // What has compiled the producer a moment ago.
+      if (failed !== undefined) throw new Error(`compiling main.js: ${failed}`);
+      if (round === 0) place = placeIn(await Deno.readFile(unfinished));
+    }
+    await addLoad(unfinished, load.bytes, place);
+    await Deno.rename(unfinished, out);
+  } finally {
+    if (isThere(unfinished)) await Deno.remove(unfinished);
+  }
   return undefined;
 }
 
