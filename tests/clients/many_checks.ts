@@ -12,19 +12,8 @@ export const manyChecks: readonly Check<Cli>[] = [
   {
     name: `${AT_ONCE} containers started at once, and removed at once`,
     async run(cli) {
-      const names = Array.from({ length: AT_ONCE }, () => cli.name());
       const before = cli.stage.census();
-      try {
-        await all(
-          names.map((name) =>
-            cli.ok("run", "-d", "--name", name, ...cli.flags([]), "bb:local", ...SLEEPER)
-          ),
-        );
-        const outputs = await all(names.map((name) => cli.ok("exec", name, "echo", name)));
-        assertEquals(outputs, names);
-      } finally {
-        await cli.ok("rm", "-f", ...names);
-      }
+      await atOnce(cli, AT_ONCE);
       await cli.stage.assertUnchanged(before);
     },
   },
@@ -44,3 +33,19 @@ export const manyChecks: readonly Check<Cli>[] = [
     },
   },
 ];
+
+/** Starts so many containers at once, runs something in each, and removes them at once. */
+export async function atOnce(cli: Cli, count: number): Promise<void> {
+  const names = Array.from({ length: count }, () => cli.name());
+  try {
+    await all(
+      names.map((name) =>
+        cli.ok("run", "-d", "--name", name, ...cli.flags([]), "bb:local", ...SLEEPER)
+      ),
+    );
+    const outputs = await all(names.map((name) => cli.ok("exec", name, "echo", name)));
+    assertEquals(outputs, names);
+  } finally {
+    await cli.ok("rm", "-f", ...names);
+  }
+}

@@ -5,11 +5,12 @@ import { reachable } from "../e2e/other_user.ts";
 import { until } from "../e2e/census.ts";
 import { noFile, noProgram, notRoot } from "../skip.ts";
 import { clientTest } from "./client.ts";
-import { all, BELAY, type Check, compare, type Contestant, RUNC } from "./checks.ts";
+import { BELAY, type Check, compare, type Contestant, RUNC } from "./checks.ts";
 import { Cli } from "./cli.ts";
 import { confinementChecks } from "./confinement_checks.ts";
 import { makeRootfsTar } from "./image.ts";
 import { lifeChecks, SLEEPER } from "./life_checks.ts";
+import { atOnce } from "./many_checks.ts";
 import { Stage } from "./stage.ts";
 
 /** Nobody's ids, hopefully; on the stage they have a name. */
@@ -129,18 +130,7 @@ const own: readonly Check<Cli>[] = [
       const alone = () => cli.stage.processes().every(({ name }) => name === "catatonit");
       await until("nobody else is there", alone);
       const before = [cli.stage.census(), await below(cli)];
-      const names = Array.from({ length: 4 }, () => cli.name());
-      try {
-        await all(
-          names.map((name) =>
-            cli.ok("run", "-d", "--name", name, ...cli.flags([]), "bb:local", ...SLEEPER)
-          ),
-        );
-        const outputs = await all(names.map((name) => cli.ok("exec", name, "echo", name)));
-        assertEquals(outputs, names);
-      } finally {
-        await cli.ok("rm", "-f", ...names);
-      }
+      await atOnce(cli, 4);
       const same = async () =>
         JSON.stringify([cli.stage.census(), await below(cli)]) === JSON.stringify(before);
       await until("everything is as it was", same).catch(async () =>
