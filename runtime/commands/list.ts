@@ -38,10 +38,8 @@ function listStates({ globals }: Invocation): OciState[] {
 function table(states: readonly OciState[]): string {
   const rows = [
     [...COLUMNS],
-    ...states.map((each) =>
-      [
-        ...[each.id, String(each.pid), each.status, each.bundle, each.created, each.owner],
-      ].map(printable)
+    ...states.map(({ id, pid, status, bundle, created, owner }) =>
+      [id, String(pid), status, bundle, created, owner].map(printable)
     ),
   ];
   const widths = COLUMNS.map((_, column) =>
